@@ -1,0 +1,116 @@
+r"""Does a map lie on the object? Boxes, masks and the pointing game, against exact object masks.
+
+All functions take maps in [0, 1] and boolean masks of the same size, and return one number per image, so that
+a chapter can pair methods image by image. Where a threshold is needed it is *one* threshold for the whole set, the best
+one (as MaxBoxAcc does :cite:p:`choe2020evaluating`); a threshold of its own for each image would reward a map for being
+ambiguous.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from torch import Tensor
+
+__all__ = ["THRESHOLDS", "box_accuracy", "box_iou", "largest_box", "mask_iou", "pointing_game"]
+
+THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+"""Thresholds tried, as fractions of the map's maximum."""
+
+Maps = Float[Tensor, "batch height width"]
+Masks = Bool[Tensor, "batch height width"]
+PerImage = Float[Tensor, " batch"]
+Box = tuple[int, int, int, int]
+
+
+def mask_iou(maps: Maps, masks: Masks, thresholds: tuple[float, ...] = THRESHOLDS) -> PerImage:
+    r"""Overlap of the thresholded map with the mask, at the threshold that is best for the whole set.
+
+    .. math:: \mathrm{IoU}_b = \frac{|\{L_b > t\} \cap M_b|}{|\{L_b > t\} \cup M_b|}, \quad
+              t = \arg\max_t \mathrm{mean}_b\, \mathrm{IoU}_b
+
+    with :math:`L_b` the map and :math:`M_b` the mask of image :math:`b`.
+
+    Raises:
+        ValueError: if shapes differ, a map leaves [0, 1] or a mask is empty.
+    """
+    _check(maps, masks)
+    per_threshold = []
+    for threshold in thresholds:
+        inside = maps > threshold
+        intersection = (inside & masks).sum((1, 2))
+        union = (inside | masks).sum((1, 2))
+        per_threshold.append(intersection / union)
+    return _best_for_the_set(per_threshold)
+
+
+def box_accuracy(maps: Maps, masks: Masks, iou: float = 0.5, thresholds: tuple[float, ...] = THRESHOLDS) -> PerImage:
+    r"""Whether the box around the map's largest region matches the object's box; its mean is MaxBoxAcc.
+
+    At the threshold best for the whole set, 1 where the tight box of the largest connected region of
+    :math:`\{L > t\}` overlaps the tight box of the mask with an IoU over ``iou``, else 0. :cite:p:`choe2020evaluating`
+
+    Raises:
+        ValueError: if shapes differ, a map leaves [0, 1] or a mask is empty.
+    """
+    _check(maps, masks)
+    truth = [largest_box(mask) for mask in masks]
+    per_threshold = []
+    for threshold in thresholds:
+        found = [largest_box(inside) for inside in maps > threshold]
+        hits = [float(box_iou(ours, theirs) > iou) for ours, theirs in zip(found, truth, strict=True)]
+        per_threshold.append(torch.tensor(hits, device=maps.device))
+    return _best_for_the_set(per_threshold)
+
+
+def pointing_game(maps: Maps, masks: Masks) -> PerImage:
+    """1 where the map's maximum lies on the object, else 0; a tie counts by the share of its points on the object.
+
+    Raises:
+        ValueError: if shapes differ, a map leaves [0, 1] or a mask is empty.
+    """
+    _check(maps, masks)
+    top = maps == maps.amax((1, 2), keepdim=True)
+    return (top & masks).sum((1, 2)) / top.sum((1, 2))
+
+
+def largest_box(region: Bool[Tensor, "height width"]) -> Box | None:
+    """Tight box (top, left, bottom, right; ends excluded) of the largest 4-connected part; None when empty."""
+    labels, count = ndimage.label(region.cpu().numpy())
+    if count == 0:
+        return None
+    sizes = torch.bincount(torch.from_numpy(labels).flatten())
+    rows, columns = ndimage.find_objects(labels)[int(sizes[1:].argmax())]
+    return rows.start, columns.start, rows.stop, columns.stop
+
+
+def box_iou(first: Box | None, second: Box | None) -> float:
+    """Intersection over union of two boxes; 0 when one is missing."""
+    if first is None or second is None:
+        return 0.0
+    height = min(first[2], second[2]) - max(first[0], second[0])
+    width = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(height, 0) * max(width, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    return shared / (sum(areas) - shared)
+
+
+def _best_for_the_set(per_threshold: list[Tensor]) -> PerImage:
+    """Of one row per threshold, the row with the highest mean."""
+    table = torch.stack(per_threshold).float()
+    return table[table.mean(1).argmax()] if table.shape[1] else table[0]
+
+
+def _check(maps: Tensor, masks: Tensor) -> None:
+    """Refuse maps and masks that cannot be compared."""
+    if maps.ndim != 3 or maps.shape != masks.shape:
+        raise ValueError(
+            f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be "
+            "(batch, height, width): resize the maps"
+        )
+    if maps.numel() and not (0 <= float(maps.min()) and float(maps.max()) <= 1):
+        raise ValueError("maps must lie in [0, 1] and hold no NaN: rescale them before measuring")
+    empty = (~masks.flatten(1).any(1)).nonzero().flatten().tolist()
+    if empty:
+        raise ValueError(f"mask(s) {empty[:5]} are empty: leave out images without an object")

@@ -1,0 +1,179 @@
+"""The family against captum and closed forms; then what must never change; then what must be refused."""
+
+import pytest
+import torch
+from captum.attr import LayerGradCam
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from featlib.explain import cams
+from featlib.explain.observe import LayerError, observe
+
+RESOLUTION = (24, 20)
+
+
+class SmallNet(nn.Module):
+    """Two convolutions, an in-place ReLU after the observed layer, pooling, a linear head."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Conv2d(3, 6, 3, stride=2)
+        self.norm = nn.BatchNorm2d(6)
+        self.act = nn.ReLU(inplace=True)
+        self.last = nn.Conv2d(6, 12, 3)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(12, 7)
+
+    def forward(self, images):
+        maps = self.last(self.act(self.norm(self.body(images))))
+        return self.head(self.drop(maps.mean((2, 3))))
+
+
+@pytest.fixture
+def net():
+    return SmallNet().eval()
+
+
+@pytest.fixture
+def images():
+    return torch.rand(4, 3, *RESOLUTION, generator=torch.Generator().manual_seed(1))
+
+
+def test_grad_cam_equals_captum(net, images):
+    targets = torch.tensor([0, 3, 6, 3])
+    seen = observe(net, images, "last", targets)
+    theirs = LayerGradCam(net, net.last).attribute(images, target=targets)[:, 0]
+    torch.testing.assert_close(cams.raw(seen, "grad-cam"), theirs.detach(), rtol=1e-5, atol=1e-7)
+
+
+def test_pooled_linear_head_makes_three_methods_one(net, images):
+    """Grad-CAM = HiResCAM = CAM / N when the layer is pooled and read by a linear classifier."""
+    seen = observe(net, images, "last")
+    positions = seen.activation[0, 0].numel()
+    grad = cams.raw(seen, "grad-cam")
+    torch.testing.assert_close(grad, cams.raw(seen, "hires-cam"), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(grad, cams.raw(seen, "cam") / positions, rtol=1e-5, atol=1e-7)
+    assert not torch.allclose(grad, cams.raw(seen, "layer-cam"), rtol=1e-2)
+
+
+def test_layer_cam_restated_with_loops(net, images):
+    leaf = net.act(net.norm(net.body(images))).detach().requires_grad_()
+    logits = net.head(net.last(leaf).mean((2, 3)))
+    logits.max(1).values.sum().backward()
+    expected = torch.zeros(images.shape[0], *leaf.shape[2:])
+    for image in range(images.shape[0]):
+        for channel in range(leaf.shape[1]):
+            expected[image] += leaf.grad[image, channel].clamp(min=0) * leaf.detach()[image, channel]
+    torch.testing.assert_close(cams.raw(observe(net, images, "act"), "layer-cam"), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_layer_before_an_in_place_activation_is_seen_as_it_was(net, images):
+    seen = observe(net, images, "norm")
+    torch.testing.assert_close(seen.activation, net.norm(net.body(images)).detach())
+    assert (seen.activation < 0).any()
+
+
+def test_eigen_cam_of_a_planted_component():
+    activation = torch.zeros(1, 5, 6, 6)
+    activation[0, :, 2:4, 1:5] = torch.tensor([1.0, 2, 3, 4, 5])[:, None, None]
+    seen = cams.Observation(activation, None, torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), None)
+    maps = cams.draw(seen, ["eigen-cam"], size=(6, 6))["eigen-cam"]
+    torch.testing.assert_close(maps[0], (activation[0, 0] > 0).float())
+
+
+@pytest.mark.parametrize("method", cams.METHODS)
+def test_maps_lie_between_zero_and_one_at_the_picture_size(net, images, method):
+    maps = cams.compute(net, images, "last", [method])[method]
+    assert maps.shape == (4, *RESOLUTION)
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+
+
+@pytest.mark.parametrize("method", cams.METHODS)
+def test_a_batch_of_one_and_of_many_agree(net, images, method):
+    together = cams.compute(net, images, "last", [method])[method]
+    alone = torch.cat([cams.compute(net, image[None], "last", [method])[method] for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", cams.METHODS)
+def test_uses_class_says_the_truth(net, images, method):
+    first, second = (cams.compute(net, images, "last", [method], targets=t)[method] for t in (0, 1))
+    assert torch.equal(first, second) != cams.METHODS[method].uses_class
+
+
+@settings(max_examples=20, deadline=None)
+@given(factor=st.floats(0.1, 10), seed=st.integers(0, 100))
+def test_rescaling_the_activation_changes_no_map(factor, seed):
+    raw = torch.randn(2, 5, 5, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(cams.finish(raw, (10, 10)), cams.finish(raw * factor, (10, 10)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_map_without_positive_part_is_zero():
+    assert (cams.finish(-torch.rand(2, 3, 3), (6, 6)) == 0).all()
+
+
+def state(model):
+    hooks = sum(len(m._forward_hooks) + len(m._backward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+    flags = [m.training for m in model.modules()]
+    grads = [p.grad for p in model.parameters()]
+    return hooks, flags, grads, {k: v.clone() for k, v in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_model_is_left_as_it_was(net, images, training, fails):
+    net.train(training)
+    net.norm.eval()
+    before = state(net)
+    if fails:
+        with pytest.raises(ValueError, match="targets must lie in"):
+            cams.compute(net, images, "last", ["grad-cam"], targets=99)
+    else:
+        cams.compute(net, images, "last", ["grad-cam"])
+    after = state(net)
+    assert after[:3] == before[:3]
+    assert all(torch.equal(after[3][key], value) for key, value in before[3].items())
+
+
+def test_works_inside_no_grad_and_on_frozen_networks(net, images):
+    expected = cams.compute(net, images, "last", ["grad-cam"])["grad-cam"]
+    net.requires_grad_(False)
+    with torch.no_grad():
+        torch.testing.assert_close(cams.compute(net, images, "last", ["grad-cam"])["grad-cam"], expected)
+
+
+def test_names_are_forgiving_and_kept(net, images):
+    maps = cams.compute(net, images, "last", ["GradCAM", "eigen_cam"])
+    assert list(maps) == ["GradCAM", "eigen_cam"]
+
+
+def test_an_empty_batch_gives_empty_maps(net):
+    maps = cams.compute(net, torch.zeros(0, 3, *RESOLUTION), "last", ["eigen-cam", "grad-cam"])
+    assert all(value.shape == (0, *RESOLUTION) for value in maps.values())
+
+
+@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda n, x: cams.compute(n, x, "lost"), LayerError, "did you mean 'last'"),
+        (lambda n, x: cams.compute(n, x, "head"), LayerError, r"gives \(4, 7\).*choose an earlier one"),
+        (lambda n, x: cams.compute(n, x, ""), LayerError, "no layer ''"),
+        (lambda n, x: cams.compute(n, x, "last", ["gradcan"]), ValueError, "did you mean 'grad-cam'"),
+        (lambda n, x: cams.compute(n, x[0], "last"), ValueError, "must be a float batch"),
+        (lambda n, x: cams.compute(n, (x * 255).byte(), "last"), ValueError, "must be a float batch"),
+        (lambda n, x: cams.compute(n, x, "last", targets=[1, 2]), ValueError, "4 images need 4 targets"),
+        (lambda n, x: cams.compute(n, x, "act", ["cam"]), LayerError, "linear classifier"),
+        (
+            lambda n, x: cams.raw(observe(n, x, "last", gradient=False), "grad-cam"),
+            ValueError,
+            "needs the gradient",
+        ),
+    ],
+)
+def test_bad_input_is_named(net, images, call, error, says):
+    with pytest.raises(error, match=says):
+        call(net, images)

@@ -1,0 +1,103 @@
+"""Localisation measures against scikit-image, scikit-learn and cases worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.measure import label, regionprops
+from sklearn.metrics import jaccard_score
+
+from featlib.measures.localisation import box_accuracy, box_iou, largest_box, mask_iou, pointing_game
+
+
+def discs(batch=5, size=40, seed=0):
+    """Masks of random discs and blurred, shifted maps of them."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size]
+    masks, maps = [], []
+    for _ in range(batch):
+        centre, radius = rng.uniform(12, 28, 2), rng.uniform(5, 10)
+        distance = np.hypot(rows - centre[0], columns - centre[1])
+        masks.append(distance < radius)
+        shifted = np.hypot(rows - centre[0] - rng.normal(0, 3), columns - centre[1] - rng.normal(0, 3))
+        maps.append(np.exp(-((shifted / radius) ** 2)))
+    return torch.tensor(np.array(maps), dtype=torch.float32), torch.tensor(np.array(masks))
+
+
+def test_mask_iou_equals_scikit_learn_at_the_best_common_threshold():
+    maps, masks = discs()
+    thresholds = (0.2, 0.5, 0.8)
+    table = [
+        [jaccard_score(mask.flatten(), (values > t).flatten()) for values, mask in zip(maps, masks, strict=True)]
+        for t in thresholds
+    ]
+    best = max(table, key=np.mean)
+    np.testing.assert_allclose(mask_iou(maps, masks, thresholds), best, rtol=1e-6)
+
+
+def test_largest_box_equals_scikit_image():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        region = rng.random((30, 30)) > 0.55
+        largest = max(regionprops(label(region, connectivity=1)), key=lambda part: part.area)
+        ours = largest_box(torch.tensor(region))
+        areas = sorted((part.area for part in regionprops(label(region, connectivity=1))), reverse=True)
+        if areas[0] > areas[1]:  # a tie has no largest part
+            assert ours == largest.bbox
+
+
+def test_box_iou_worked_out_by_hand():
+    assert box_iou((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
+    assert box_iou((0, 0, 2, 2), (2, 2, 3, 3)) == 0
+    assert box_iou(None, (0, 0, 1, 1)) == 0
+
+
+def test_box_accuracy_ignores_specks_outside_the_largest_part():
+    maps, masks = torch.zeros(1, 20, 20), torch.zeros(1, 20, 20, dtype=torch.bool)
+    maps[0, 5:12, 5:12] = 1
+    masks[0, 5:12, 5:12] = True
+    maps[0, 19, 19] = 1
+    assert box_accuracy(maps, masks).tolist() == [1.0]
+
+
+def test_perfect_and_hopeless_maps():
+    _, masks = discs()
+    perfect, hopeless = masks.float(), (~masks).float()
+    for measure in (mask_iou, box_accuracy, pointing_game):
+        assert measure(perfect, masks).tolist() == [1.0] * 5
+    assert pointing_game(hopeless, masks).tolist() == [0.0] * 5
+    assert float(mask_iou(hopeless, masks).max()) == 0.0
+
+
+def test_pointing_game_shares_out_a_tie():
+    masks = torch.zeros(1, 4, 4, dtype=torch.bool)
+    masks[0, 0] = True
+    assert pointing_game(torch.ones(1, 4, 4), masks).tolist() == [0.25]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), flip=st.booleans())
+def test_mirroring_changes_nothing_and_values_stay_in_range(seed, flip):
+    maps, masks = discs(3, seed=seed)
+    axis = 2 if flip else 1
+    for measure in (mask_iou, box_accuracy, pointing_game):
+        values = measure(maps, masks)
+        assert values.shape == (3,)
+        assert 0 <= float(values.min()) <= float(values.max()) <= 1
+        torch.testing.assert_close(values, measure(maps.flip(axis), masks.flip(axis)))
+
+
+@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.parametrize("measure", [mask_iou, box_accuracy, pointing_game])
+def test_bad_input_is_named(measure):
+    maps, masks = discs(2)
+    with pytest.raises(ValueError, match="resize the maps"):
+        measure(maps[:, :10], masks)
+    with pytest.raises(ValueError, match="rescale them"):
+        measure(maps * 3, masks)
+    with pytest.raises(ValueError, match="rescale them"):
+        measure(maps * float("nan"), masks)
+    with pytest.raises(ValueError, match=r"mask\(s\) \[1\] are empty"):
+        measure(maps, masks & torch.tensor([True, False])[:, None, None])
+    assert measure(maps[:0], masks[:0]).shape == (0,)
