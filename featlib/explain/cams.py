@@ -1,7 +1,7 @@
 r"""Class activation maps: one family, one forward and one backward for all of it, batched over images.
 
 Every method is a function of what one layer did with an image: its feature maps :math:`A`, the gradient :math:`G` of
-the target logit there, and the classifier's weights. The maps are then made comparable in the same way: negative parts cut
+the target logit there, and the weights of the classifier. The maps are then made comparable: negative parts cut
 off, scaled to [0, 1], resized to the picture.
 """
 

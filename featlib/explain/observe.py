@@ -37,6 +37,23 @@ class Observation:
     targets: Int[Tensor, " batch"]
     head: Float[Tensor, "classes channels"] | None
 
+    def select(self, index: slice | Int[Tensor, " chosen"]) -> Observation:
+        """The same for some of the images."""
+        gradient = None if self.gradient is None else self.gradient[index]
+        return Observation(self.activation[index], gradient, self.logits[index], self.targets[index], self.head)
+
+    @staticmethod
+    def join(parts: Sequence[Observation]) -> Observation:
+        """Several batches of the same network and layer as one."""
+        gradients = [part.gradient for part in parts if part.gradient is not None]
+        return Observation(
+            torch.cat([part.activation for part in parts]),
+            torch.cat(gradients) if gradients else None,
+            torch.cat([part.logits for part in parts]),
+            torch.cat([part.targets for part in parts]),
+            parts[0].head,
+        )
+
 
 def observe(
     model: nn.Module,
@@ -44,11 +61,12 @@ def observe(
     layer: str,
     targets: Int[Tensor, " batch"] | Sequence[int] | int | None = None,
     gradient: bool = True,
+    chunk: int = 16,
 ) -> Observation:
     """Run the network once and keep a layer's output and, if wanted, the gradient of the target logits there.
 
-    The backward pass stops at the layer: nothing before it is differentiated. The model is left as it was found,
-    training flag, hooks and gradients included, also after an error.
+    The backward pass stops at the layer: nothing before it is differentiated or kept. The model is left as it was
+    found, training flag, hooks and gradients included, also after an error.
 
     Args:
         model: any network that maps images to logits.
@@ -56,6 +74,7 @@ def observe(
         layer: name of a module, as in ``model.named_modules()``; its output must be (batch, channels, rows, columns).
         targets: class to explain in each image, one for all, or None for the class the network predicts.
         gradient: whether to run the backward pass.
+        chunk: images that go through the network together; more is slower on a CPU and faster on a GPU.
 
     Returns:
         What the layer did.
@@ -69,21 +88,41 @@ def observe(
             f"images must be a float batch (batch, channels, height, width), got {images.dtype} {tuple(images.shape)}"
         )
     module = find_layer(model, layer)
-    with _evaluating(model), _tapped(module) as seen, torch.enable_grad():
-        logits = model(images)
-        if not seen:
-            raise LayerError(f"layer {layer!r} did not run in the forward pass: choose one that does")
-        activation = seen[-1]
-        if not isinstance(activation, Tensor) or activation.ndim != 4:
-            shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
-            raise LayerError(
-                f"layer {layer!r} gives {shape}, not (batch, channels, rows, columns): choose an earlier one"
-            )
-        classes = _targets(logits, targets)
-        grad = None
-        if gradient:
+    wanted = None if targets is None else _one_each(targets, images)
+    parts = []
+    with _evaluating(model):
+        for start in range(0, max(len(images), 1), chunk):
+            part = slice(start, start + chunk)
+            classes = None if wanted is None else wanted[part]
+            parts.append(_observe_together(model, module, images[part], classes, gradient))
+    return Observation.join(parts)
+
+
+def _observe_together(
+    model: nn.Module, module: nn.Module, images: Tensor, targets: Tensor | None, gradient: bool
+) -> Observation:
+    """One forward and one backward for all ``images`` at once."""
+    name = type(module).__name__
+    with torch.no_grad(), _tapped(module, gradient) as seen:
+        logits: Tensor = model(images)  # from the layer on, the tap has switched gradients on
+    if not seen:
+        raise LayerError(f"the layer ({name}) did not run in the forward pass: choose one that does")
+    activation = seen[-1]
+    if not isinstance(activation, Tensor) or activation.ndim != 4:
+        shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
+        raise LayerError(
+            f"the layer ({name}) gives {shape}, not (batch, channels, rows, columns): choose an earlier one"
+        )
+    classes = logits.argmax(1) if targets is None else targets
+    if len(classes) and not (0 <= int(classes.min()) and int(classes.max()) < logits.shape[1]):
+        raise ValueError(
+            f"targets must lie in 0..{logits.shape[1] - 1}, got {int(classes.min())}..{int(classes.max())}"
+        )
+    grad = None
+    if gradient:
+        with torch.enable_grad():
             chosen = logits.gather(1, classes[:, None]).sum()  # images do not mix, so one backward serves all
-            (grad,) = torch.autograd.grad(chosen, activation)
+        (grad,) = torch.autograd.grad(chosen, activation)
     return Observation(activation.detach(), grad, logits.detach(), classes, _head(model, activation.shape[1]))
 
 
@@ -101,17 +140,12 @@ def find_layer(model: nn.Module, layer: str) -> nn.Module:
     return modules[layer]
 
 
-def _targets(logits: Tensor, targets: Tensor | Sequence[int] | int | None) -> Tensor:
+def _one_each(targets: Tensor | Sequence[int] | int, images: Tensor) -> Tensor:
     """Classes to explain, one for each image."""
-    batch, classes = logits.shape
-    if targets is None:
-        return logits.argmax(1)
-    chosen = torch.as_tensor(targets, device=logits.device, dtype=torch.long)
-    chosen = chosen.expand(batch) if chosen.ndim == 0 else chosen
-    if chosen.shape != (batch,):
-        raise ValueError(f"{batch} images need {batch} targets (or one for all), got {tuple(chosen.shape)}")
-    if batch and not (0 <= int(chosen.min()) and int(chosen.max()) < classes):
-        raise ValueError(f"targets must lie in 0..{classes - 1}, got {int(chosen.min())}..{int(chosen.max())}")
+    chosen = torch.as_tensor(targets, device=images.device, dtype=torch.long)
+    chosen = chosen.expand(len(images)) if chosen.ndim == 0 else chosen
+    if chosen.shape != (len(images),):
+        raise ValueError(f"{len(images)} images need {len(images)} targets (or one for all), got {tuple(chosen.shape)}")
     return chosen
 
 
@@ -134,15 +168,16 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _tapped(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the module's outputs as leaves of a new graph; the hook is gone on leaving."""
+def _tapped(module: nn.Module, gradient: bool) -> Iterator[list[Tensor]]:
+    """Collect the module's outputs, as leaves of a graph that begins here; the hook is gone on leaving."""
     seen: list[Tensor] = []
 
     def tap(_module: nn.Module, _inputs: object, output: object) -> object:
         if not isinstance(output, Tensor):
-            seen.append(output)  # type: ignore[arg-type]  # refused by the caller, with the layer's name
+            seen.append(output)  # type: ignore[arg-type]  # refused by the caller
             return output
-        leaf = output.detach().requires_grad_()
+        torch.set_grad_enabled(gradient)  # until the forward pass ends and its no_grad block is left
+        leaf = output.detach().requires_grad_(gradient)
         seen.append(leaf)
         return leaf.clone()  # a later in-place activation must not change what we saw
 

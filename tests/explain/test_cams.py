@@ -145,6 +145,24 @@ def test_works_inside_no_grad_and_on_frozen_networks(net, images):
         torch.testing.assert_close(cams.compute(net, images, "last", ["grad-cam"])["grad-cam"], expected)
 
 
+def test_chunks_change_nothing_and_gradients_stay_as_they_were_outside(net, images):
+    whole = observe(net, images, "last", [0, 1, 2, 3])
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            parts = observe(net, images, "last", [0, 1, 2, 3], chunk=3)
+            assert torch.is_grad_enabled() is enabled
+    for name in ("activation", "gradient", "logits", "targets"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_before_the_layer_is_differentiated(net, images):
+    images.requires_grad_()
+    seen = observe(net, images, "last")
+    assert images.grad is None
+    assert not seen.activation.requires_grad
+    assert not seen.logits.requires_grad
+
+
 def test_names_are_forgiving_and_kept(net, images):
     maps = cams.compute(net, images, "last", ["GradCAM", "eigen_cam"])
     assert list(maps) == ["GradCAM", "eigen_cam"]

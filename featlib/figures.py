@@ -1,0 +1,162 @@
+"""One look for every plot, and no picture without a description made from the data that drew it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from jaxtyping import Float
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image as PillowImage
+
+__all__ = ["INK", "OURS", "PAPER", "RIVAL", "Picture", "image_grid", "overlay", "picture", "show", "strips", "style"]
+
+OURS, RIVAL, PAPER, INK = "#0072b2", "#d55e00", "#009e73", "#4d4d4d"
+"""The colours that carry meaning, from the colour-blind safe set of Okabe and Ito."""
+
+Image = Float[np.ndarray, "height width 3"]
+Heat = Float[np.ndarray, "height width"]
+
+
+def style() -> None:
+    """Set the book's look for all plots that follow. White paper on purpose: it stays readable on a dark page."""
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "font.size": 9.5,
+            "axes.titlesize": 9.5,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "axes.prop_cycle": cycler(color=[OURS, RIVAL, PAPER, "#cc79a7", "#e69f00", "#56b4e9", INK]),
+            "image.cmap": "magma",
+            "legend.frameon": False,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture with its description; as the last value of a cell it shows itself."""
+
+    webp: bytes
+    describe: str
+    width: int
+
+    @property
+    def data(self) -> str:
+        """The picture's bytes as text."""
+        return base64.b64encode(self.webp).decode()
+
+    def html(self) -> str:
+        """The picture as HTML, complete in itself."""
+        described = html.escape(self.describe, quote=True)
+        source = f"data:image/webp;base64,{self.data}"
+        return f'<img class="featlib-figure" src="{source}" alt="{described}" width="{self.width}">'
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": self.html(), "image/webp": self.data, "text/plain": self.describe}
+
+
+def show(figure: Figure, describe: str) -> Picture:
+    """Finish a figure: draw it, close it, and hand it back with its description.
+
+    Args:
+        figure: a matplotlib figure.
+        describe: a sentence that says what the picture *shows*, built from the numbers that drew it.
+
+    Raises:
+        ValueError: if the description is missing, or is a file name or a word or two.
+    """
+    _check_description(describe)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="webp", dpi=2 * figure.dpi, pil_kwargs={"quality": 80, "method": 6})
+    width = round(figure.get_figwidth() * figure.dpi)
+    plt.close(figure)
+    return Picture(buffer.getvalue(), describe, width)
+
+
+def overlay(image: Image, heat: Heat, strength: float = 0.6) -> Image:
+    """The picture with a heat map over it: what the map leaves out fades to grey and dark, what it marks glows."""
+    colours = mpl.colormaps["magma"](heat)[..., :3]
+    grey = image.mean(-1, keepdims=True).repeat(3, -1)
+    weight = strength * heat[..., None] + 0.25
+    blended: np.ndarray = (1 - weight) * grey + weight * colours
+    return blended.clip(0, 1)
+
+
+def image_grid(
+    rows: Sequence[Sequence[Image]], columns: Sequence[str], labels: Sequence[str] = (), size: float = 1.25
+) -> Figure:
+    """Pictures in rows and columns, a caption over each column and a label beside each row."""
+    figure, axes = plt.subplots(
+        len(rows), len(rows[0]), figsize=(size * len(rows[0]), size * len(rows) + 0.25), squeeze=False
+    )
+    for number, (line, row) in enumerate(zip(axes, rows, strict=True)):
+        for axis, image in zip(line, row, strict=True):
+            axis.imshow(image, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+        if labels:
+            line[0].set_ylabel(labels[number], rotation=0, ha="right", va="center")
+    for axis, caption in zip(axes[0], columns, strict=True):
+        axis.set_title(caption, loc="center", fontsize=8)
+    return figure
+
+
+def strips(
+    axis: Axes, groups: Mapping[str, Sequence[float]], mark: float | None = None, mark_label: str = "paper"
+) -> None:
+    """Every seed a dot, a line of dots for each group, a bar at the mean; the paper's figure or the rule as a line."""
+    for height, (_, values) in enumerate(groups.items()):
+        axis.plot(values, [height] * len(values), "o", color=OURS, alpha=0.55, markersize=5, markeredgewidth=0)
+        axis.plot([np.mean(values)] * 2, [height - 0.28, height + 0.28], color=INK, linewidth=1.5)
+    if mark is not None:
+        axis.axvline(mark, color=PAPER, linestyle="--", linewidth=1.2)
+        axis.annotate(
+            mark_label,
+            (mark, -0.6),
+            color=PAPER,
+            fontsize=8,
+            ha="left",
+            va="center",
+            xytext=(3, 0),
+            textcoords="offset points",
+            annotation_clip=False,
+        )
+    axis.set_yticks(range(len(groups)), list(groups))
+    axis.set_ylim(len(groups) - 0.5, -0.75)
+
+
+def picture(image: Image, describe: str) -> Picture:
+    """One image as it is, pixel for pixel, with its description; light enough for a slider with many states.
+
+    Raises:
+        ValueError: if the description is missing, or is a file name or a word or two.
+    """
+    _check_description(describe)
+    buffer = io.BytesIO()
+    pixels = (255 * image.clip(0, 1)).round().astype(np.uint8)
+    PillowImage.fromarray(pixels).save(buffer, "webp", quality=75, method=6)
+    return Picture(buffer.getvalue(), describe, image.shape[1])
+
+
+def _check_description(describe: str) -> None:
+    """Refuse what says nothing about the data."""
+    if len(describe.split()) < 4:
+        raise ValueError(f"describe={describe!r} does not say what the figure shows: build a sentence from its data")

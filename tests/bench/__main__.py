@@ -1,0 +1,33 @@
+"""``python -m tests.bench``: all benchmarks, one line each, appended to ``book/performance.csv``."""
+
+from __future__ import annotations
+
+import sys
+
+from . import top_component
+from .runner import BenchError, measure, require_green, store
+
+SUITES = [top_component]
+
+
+def main() -> None:
+    """Run every suite whose tests are green."""
+    rows = []
+    try:
+        for suite in SUITES:
+            require_green(suite.TESTS)
+            for case in suite.CASES:
+                row = measure(case)
+                rows.append(row)
+                print(
+                    f"{row.op} {row.size:12} {row.peer:56} {row.peer_ms:9.2f} ms  ours {row.ours_ms:8.2f} ms  "
+                    f"{row.ratio:7.1f}x  error {row.error:.0e}  wins from {row.break_even}",
+                    flush=True,
+                )
+        store(rows)
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Times one operation against its peer, fairly, and writes down what came out.
+
+The rules: the same function first (an error is printed beside every ratio, and a red test or a large error means no
+ratio at all); interleaved repeats on fresh inputs; medians; one thread; no figure is stored from a busy machine.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+CSV = ROOT / "book" / "performance.csv"
+REPEATS = 7
+BUSY = 1.5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation at one size against one peer. ``inputs(seed, batch)`` makes fresh data of ``batch`` items."""
+
+    op: str
+    size: str
+    peer: str
+    peer_version: str
+    inputs: Callable[[int, int], Any]
+    ours: Callable[[Any], Any]
+    theirs: Callable[[Any], Any]
+    error: Callable[[Any, Any], float]
+    batch: int
+    tolerance: float
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the performance page."""
+
+    op: str
+    size: str
+    dtype: str
+    threads: int
+    device: str
+    peer: str
+    peer_version: str
+    peer_ms: float
+    ours_ms: float
+    ratio: float
+    error: float
+    break_even: str
+    load: float
+    date: str
+    commit: str
+
+
+class BenchError(RuntimeError):
+    """No ratio is printed; the message says why."""
+
+
+def require_green(tests: str) -> None:
+    """Run an operation's tests.
+
+    Raises:
+        BenchError: if one of them is red.
+    """
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", tests], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"{tests} is red, so no ratio is measured:\n{done.stdout[-800:]}")
+
+
+def load() -> float:
+    """Load of the machine over the last minute."""
+    return os.getloadavg()[0]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep both sides to one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def milliseconds(function: Callable[[Any], Any], data: Any) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function(data)
+    return 1e3 * (time.perf_counter() - start)
+
+
+def pair(case: Case, batch: int, repeats: int) -> tuple[float, float]:
+    """Median milliseconds of both sides over interleaved repeats, a fresh input for each."""
+    ours, theirs = [], []
+    for seed in range(-1, repeats):
+        data = case.inputs(seed + 1, batch)
+        times = milliseconds(case.theirs, data), milliseconds(case.ours, data)
+        if seed >= 0:  # the first round warms up
+            theirs.append(times[0])
+            ours.append(times[1])
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def measure(case: Case, repeats: int = REPEATS) -> Row:
+    """Compare, then time.
+
+    Raises:
+        BenchError: if the two sides do not compute the same.
+    """
+    with one_thread():
+        data = case.inputs(0, case.batch)
+        error = case.error(case.ours(data), case.theirs(data))
+        if not error <= case.tolerance:
+            raise BenchError(f"{case.op} {case.size}: differs from {case.peer} by {error:.1e}, so no ratio is measured")
+        ours, theirs = pair(case, case.batch, repeats)
+        break_even = first_win(case, max(2, repeats // 2))
+    return Row(
+        case.op, case.size, case.dtype, 1, "cpu", case.peer, case.peer_version,
+        round(theirs, 3), round(ours, 3), round(theirs / ours, 2), float(f"{error:.1e}"), break_even,
+        round(load(), 2), datetime.datetime.now(datetime.UTC).date().isoformat(), commit(),
+    )  # fmt: skip
+
+
+def first_win(case: Case, repeats: int) -> str:
+    """Smallest batch, of powers of two up to the case's own, from which ours is the faster side."""
+    batches = [2**power for power in range(10) if 2**power <= case.batch]
+    wins = {batch: (times := pair(case, batch, repeats))[0] < times[1] for batch in batches}
+    for batch in batches:
+        if all(won for other, won in wins.items() if other >= batch):
+            return f"batch {batch}"
+    return f"not up to batch {batches[-1]}"
+
+
+def commit() -> str:
+    """Commit of the code that was timed, marked when it has changes."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def store(rows: list[Row], path: Path = CSV) -> None:
+    """Append to the table of the performance page; a newer figure for the same row takes the older one's place.
+
+    Raises:
+        BenchError: if the machine was busy, for then the figures mean little.
+    """
+    busy = max(row.load for row in rows)
+    if busy > BUSY:
+        raise BenchError(f"the load was {busy}, above {BUSY}: nothing is stored; try again on a quiet machine")
+    names = [field.name for field in fields(Row)]
+    old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    table = {(line["op"], line["size"], line["peer"], line["device"]): line for line in old}
+    for row in rows:
+        table[row.op, row.size, row.peer, row.device] = {key: str(value) for key, value in asdict(row).items()}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table.values())

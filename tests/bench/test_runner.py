@@ -1,0 +1,79 @@
+"""The benchmark is code: it refuses what it must refuse and writes down what it measured."""
+
+import csv
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.bench import runner, top_component
+from tests.bench.runner import BenchError, Case, measure, require_green, store
+
+
+def slow(seconds):
+    def function(data):
+        time.sleep(seconds)
+        return data
+
+    return function
+
+
+def case(ours=0.001, theirs=0.004, error=0.0):
+    return Case(
+        "op", "3", "sleep", "1", lambda seed, batch: seed, slow(ours), slow(theirs), lambda a, b: error, 4, 1e-6
+    )
+
+
+def test_the_ratio_is_the_peers_time_over_ours():
+    row = measure(case(), repeats=3)
+    assert 2 < row.ratio < 6
+    assert row.ratio == pytest.approx(row.peer_ms / row.ours_ms, rel=0.02)
+    assert row.break_even == "batch 1"
+    assert measure(case(0.004, 0.001), repeats=3).break_even == "not up to batch 4"
+
+
+def test_two_sides_that_differ_get_no_ratio():
+    with pytest.raises(BenchError, match=r"differs from sleep by 1\.0e-02"):
+        measure(case(error=0.01))
+    with pytest.raises(BenchError, match="differs from sleep by nan"):
+        measure(case(error=float("nan")))
+
+
+def test_red_tests_get_no_ratio(tmp_path):
+    red = tmp_path / "test_red.py"
+    red.write_text("def test_red():\n    assert False\n")
+    with pytest.raises(BenchError, match="is red"):
+        require_green(str(red))
+
+
+def test_a_busy_machine_stores_nothing(tmp_path):
+    row = replace(measure(case(), repeats=2), load=1.6)
+    with pytest.raises(BenchError, match="quiet machine"):
+        store([row], tmp_path / "performance.csv")
+    assert not (tmp_path / "performance.csv").exists()
+
+
+def test_a_newer_figure_replaces_the_older_one(tmp_path):
+    path = tmp_path / "performance.csv"
+    row = replace(measure(case(), repeats=2), load=0.1)
+    store([row, replace(row, size="4")], path)
+    store([replace(row, ratio=99.0)], path)
+    table = list(csv.DictReader(path.read_text().splitlines()))
+    assert [(line["size"], line["ratio"]) for line in table] == [("3", "99.0"), ("4", str(row.ratio))]
+
+
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    with runner.one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("peer", top_component.PEERS)
+def test_all_peers_compute_what_we_compute(peer):
+    maps = top_component.inputs((40, 9, 9), seed=0, batch=3)
+    theirs = top_component.PEERS[peer][0](maps)
+    assert top_component.error(top_component.ours(maps), theirs) < 1e-3
+    assert top_component.error(np.roll(top_component.ours(maps), 1, axis=0), theirs) > 0.1

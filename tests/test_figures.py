@@ -1,0 +1,70 @@
+"""Figures carry a description, are drawn as asked, and leave nothing open."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from featlib import figures
+
+
+def drawn():
+    figure, axis = plt.subplots(figsize=(3, 2))
+    axis.plot([0, 1], [0, 1])
+    return figure
+
+
+def test_a_shown_figure_is_webp_html_and_text():
+    picture = figures.show(drawn(), 'A line rises from 0 to 1 & is "straight".')
+    bundle = picture._repr_mimebundle_()
+    image = Image.open(io.BytesIO(base64.b64decode(bundle["image/webp"])))
+    assert image.format == "WEBP"
+    assert image.width == 2 * picture.width
+    assert 'alt="A line rises from 0 to 1 &amp; is &quot;straight&quot;."' in bundle["text/html"]
+    assert bundle["text/plain"] == picture.describe
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("describe", ["", "figure1.png", "accuracy curve"])
+def test_a_figure_without_a_description_is_refused(describe):
+    with pytest.raises(ValueError, match="does not say what the figure shows"):
+        figures.show(drawn(), describe)
+    plt.close("all")
+
+
+def test_overlay_marks_where_the_map_is_high_and_stays_a_picture():
+    image = np.full((8, 8, 3), 0.5)
+    heat = np.zeros((8, 8))
+    heat[2:4, 2:4] = 1
+    mixed = figures.overlay(image, heat)
+    assert mixed.shape == image.shape
+    assert 0 <= mixed.min() <= mixed.max() <= 1
+    assert mixed[2, 2].mean() > mixed[7, 7].mean() + 0.2
+
+
+def test_grid_shows_every_picture_with_its_captions():
+    rows = [[np.full((4, 4, 3), value) for value in (0.1, 0.2, 0.3)]] * 2
+    figure = figures.image_grid(rows, columns=["a", "b", "c"], labels=["first", "second"])
+    assert [axis.get_title(loc="center") for axis in figure.axes[:3]] == ["a", "b", "c"]
+    assert [len(axis.images) for axis in figure.axes] == [1] * 6
+    assert figure.axes[3].get_ylabel() == "second"
+    plt.close(figure)
+
+
+def test_strips_show_every_seed_and_the_mark():
+    figure, axis = plt.subplots()
+    figures.strips(axis, {"ours": [0.1, 0.2], "rival": [0.3]}, mark=0.25)
+    drawn_points = np.concatenate([line.get_xdata() for line in axis.lines if line.get_marker() == "o"])
+    assert sorted(drawn_points) == [0.1, 0.2, 0.3]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["ours", "rival"]
+    assert any(list(line.get_xdata()) == [0.25, 0.25] for line in axis.lines)
+    plt.close(figure)
+
+
+def test_style_names_only_settings_that_exist():
+    with plt.rc_context():
+        figures.style()
+        assert plt.rcParams["axes.spines.top"] is False
