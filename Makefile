@@ -25,7 +25,8 @@ serve: book  ## print the book, then serve it on http://localhost:8000
 lab: env  ## open the chapters in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-test: lint  ## lint, types, import arrows, then all tests
+test: lint  ## lint, types, import arrows, then all tests on real data
+	@$(BIN)/python -c "from featlib.data import sources; sources.fetch()"
 	@$(BIN)/pytest -n $(JOBS)
 
 lint: env  ## ruff, mypy, import-linter, stripped notebooks, cards

@@ -137,7 +137,8 @@ def _judged_rows(claim: Claim, evidence: Evidence) -> Iterator[tuple[str, str]]:
     if plain["rival"]:
         yield f"Ours minus rival: {claim.rival or 'unnamed'}", _with_interval(plain["rival"])
     paper = claim.paper
-    yield "Paper", paper.note if paper.value is None else f"{paper.value:g} {paper.note}".strip()
+    if paper.note or paper.value is not None:  # a claim of our own has no figure beside it
+        yield "Paper", paper.note if paper.value is None else f"{paper.value:g} {paper.note}".strip()
     yield "Verdict", judgement.verdict.value
     yield "Why", judgement.reason
 

@@ -1,0 +1,120 @@
+"""Every network of the book by name, at a laptop's size and at the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from featlib.data import sources
+from featlib.models import efficientnet_lite, mobilenet, resnet, vgg
+from featlib.models.imagenet import Classifier
+
+__all__ = ["ModelError", "build", "config", "names"]
+
+
+class ModelError(ValueError):
+    """No such network, setting or weights."""
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Published weights: their source, and our name for each of their parameters."""
+
+    source: str
+    rename: Callable[[str], str]
+
+
+_FAMILIES: tuple[tuple[Callable[[Any], Classifier], dict[str, Any]], ...] = (
+    (efficientnet_lite.EfficientNetLite, dict(efficientnet_lite.CONFIGS)),
+    (mobilenet.MobileNetV2, dict(mobilenet.CONFIGS)),
+    (vgg.VGG, dict(vgg.CONFIGS)),
+    (resnet.ResNet, dict(resnet.CONFIGS)),
+)
+_NETWORKS = {name: (make, settings) for make, configs in _FAMILIES for name, settings in configs.items()}
+_WEIGHTS = {
+    "efficientnet-lite0": _Weights("efficientnet-lite0", efficientnet_lite.rename),
+    "mobilenet-v2": _Weights("mobilenet-v2", mobilenet.rename),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names that :func:`build` knows."""
+    return tuple(_NETWORKS)
+
+
+def config(name: str, **overrides: Any) -> Any:
+    """Settings of a network, a frozen dataclass, with some of them replaced.
+
+    Raises:
+        ModelError: for an unknown network or setting (the nearest name is given).
+    """
+    if name not in _NETWORKS:
+        raise ModelError(_unknown("network", name, _NETWORKS))
+    settings = _NETWORKS[name][1]
+    known = [field.name for field in dataclasses.fields(settings)]
+    for given in overrides:
+        if given not in known:
+            raise ModelError(_unknown(f"setting of {name}", given, known))
+    return dataclasses.replace(settings, **overrides)
+
+
+def build(name: str, device: str | torch.device = "cpu", weights: str | None = None, **overrides: Any) -> Classifier:
+    """A network, ready to be used: in evaluation mode, on ``device``.
+
+    Example:
+        >>> model = build("vgg16", device="meta")
+        >>> f"{sum(p.numel() for p in model.parameters()):,}"
+        '138,357,544'
+
+    Args:
+        name: out of :func:`names`.
+        device: ``cpu``, ``cuda``, or ``meta`` to count parameters and shapes without memory.
+        weights: ``imagenet`` for the published weights, None for random ones (seed torch first).
+        overrides: settings of the network's config to replace, for example ``classes=10``.
+
+    Returns:
+        The network; ``preprocess`` prepares its pictures.
+
+    Raises:
+        ModelError: for an unknown name or setting, or weights that are not to be had for them.
+        DataError: if the weights are not on this machine; the message says how to fetch them.
+    """
+    settings = config(name, **overrides)
+    if weights is None:
+        with torch.device(device):
+            return _NETWORKS[name][0](settings).eval()
+    if weights != "imagenet" or name not in _WEIGHTS:
+        raise ModelError(f"no {weights!r} weights for {name!r}; there are 'imagenet' weights for {', '.join(_WEIGHTS)}")
+    if torch.device(device).type == "meta":
+        raise ModelError("weights cannot be loaded on the meta device: leave out weights= there")
+    with torch.device("meta"):  # no random initialisation: the seed stays untouched
+        model = _NETWORKS[name][0](settings)
+    _load(model, _WEIGHTS[name])
+    return model.to(device).eval()
+
+
+def _load(model: Classifier, weights: _Weights) -> None:
+    """Put published weights into a model, every parameter and nothing else.
+
+    Raises:
+        ModelError: if a shape does not fit, because a setting was overridden.
+    """
+    (file,) = sources.folder(weights.source).glob("*.pth")
+    state = torch.load(file, weights_only=True, map_location="cpu")
+    try:
+        model.load_state_dict({weights.rename(key): value for key, value in state.items()}, assign=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ModelError(f"the weights of {weights.source} do not fit these settings: {first}") from error
+
+
+def _unknown(kind: str, given: str, known: Iterable[str]) -> str:
+    """One line for a name that does not exist, with the nearest that does."""
+    known = list(known)
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.0)
+    return f"unknown {kind} {given!r}; did you mean {near[0]!r}? Known: {', '.join(known)}"
