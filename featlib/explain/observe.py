@@ -114,7 +114,8 @@ def _observe_together(
             f"the layer ({name}) gives {shape}, not (batch, channels, rows, columns): choose an earlier one"
         )
     classes = logits.argmax(1) if targets is None else targets
-    if len(classes) and not (0 <= int(classes.min()) and int(classes.max()) < logits.shape[1]):
+    readable = len(classes) > 0 and not classes.is_meta
+    if readable and not (0 <= int(classes.min()) and int(classes.max()) < logits.shape[1]):
         raise ValueError(
             f"targets must lie in 0..{logits.shape[1] - 1}, got {int(classes.min())}..{int(classes.max())}"
         )

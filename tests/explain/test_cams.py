@@ -168,6 +168,12 @@ def test_names_are_forgiving_and_kept(net, images):
     assert list(maps) == ["GradCAM", "eigen_cam"]
 
 
+def test_shapes_can_be_asked_of_a_network_without_memory(images):
+    with torch.device("meta"):
+        seen = observe(SmallNet(), images.to("meta"), "last", targets=0)
+    assert seen.activation.shape == seen.gradient.shape == (4, 12, 9, 7)
+
+
 def test_an_empty_batch_gives_empty_maps(net):
     maps = cams.compute(net, torch.zeros(0, 3, *RESOLUTION), "last", ["eigen-cam", "grad-cam"])
     assert all(value.shape == (0, *RESOLUTION) for value in maps.values())
