@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +19,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image as PillowImage
 
-__all__ = ["INK", "OURS", "PAPER", "RIVAL", "Picture", "image_grid", "overlay", "picture", "show", "strips", "style"]
+__all__ = [
+    "INK",
+    "OURS",
+    "PAPER",
+    "RIVAL",
+    "SERIES",
+    "Picture",
+    "curves",
+    "image_grid",
+    "overlay",
+    "picture",
+    "show",
+    "strips",
+    "style",
+]
 
 OURS, RIVAL, PAPER, INK = "#0072b2", "#d55e00", "#009e73", "#4d4d4d"
 """The colours that carry meaning, from the colour-blind safe set of Okabe and Ito."""
+
+SERIES = (OURS, RIVAL, PAPER, "#aa4499", "#b8860b", "#3a8fc1", INK)
+"""Lines in the order they are drawn; each has a contrast of 3:1 or more on white."""
 
 Image = Float[np.ndarray, "height width 3"]
 Heat = Float[np.ndarray, "height width"]
@@ -42,7 +60,7 @@ def style() -> None:
             "axes.labelcolor": INK,
             "xtick.color": INK,
             "ytick.color": INK,
-            "axes.prop_cycle": cycler(color=[OURS, RIVAL, PAPER, "#cc79a7", "#e69f00", "#56b4e9", INK]),
+            "axes.prop_cycle": cycler(color=SERIES),
             "image.cmap": "magma",
             "legend.frameon": False,
         }
@@ -141,6 +159,15 @@ def strips(
         )
     axis.set_yticks(range(len(groups)), list(groups))
     axis.set_ylim(len(groups) - 0.5, -0.75)
+
+
+def curves(axis: Axes, steps: Sequence[float], runs: Mapping[str, Float[np.ndarray, "seeds steps"]]) -> None:
+    """A line at the mean over seeds for each group, named at its end, in a band from the lowest to the highest seed."""
+    for colour, (name, values) in zip(itertools.cycle(SERIES), runs.items(), strict=False):
+        mean = values.mean(0)
+        axis.plot(steps, mean, color=colour, label=name)
+        axis.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
+        axis.annotate(name, (steps[-1], mean[-1]), color=colour, xytext=(4, 0), textcoords="offset points", va="center")
 
 
 def picture(image: Image, describe: str) -> Picture:

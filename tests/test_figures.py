@@ -68,3 +68,37 @@ def test_style_names_only_settings_that_exist():
     with plt.rc_context():
         figures.style()
         assert plt.rcParams["axes.spines.top"] is False
+
+
+def test_a_picture_keeps_its_pixels_and_needs_a_description():
+    image = np.zeros((20, 30, 3))
+    image[:, :15] = 1
+    shown = figures.picture(image, "White on the left, black on the right.")
+    pixels = np.asarray(Image.open(io.BytesIO(shown.webp)).convert("L"))
+    assert pixels.shape == (20, 30)
+    assert pixels[:, :12].min() > 245
+    assert pixels[:, 18:].max() < 10
+    with pytest.raises(ValueError, match="does not say"):
+        figures.picture(image, "x.png")
+
+
+def test_curves_draw_mean_and_range_of_the_seeds():
+    figure, axis = plt.subplots()
+    runs = {"ours": np.array([[0.0, 2.0], [2.0, 4.0]]), "rival": np.array([[1.0, 1.0], [1.0, 1.0]])}
+    figures.curves(axis, [0, 1], runs)
+    assert [list(line.get_ydata()) for line in axis.lines] == [[1.0, 3.0], [1.0, 1.0]]
+    band = axis.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (0.0, 4.0)
+    assert [text.get_text() for text in axis.texts] == ["ours", "rival"]
+    plt.close(figure)
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", figures.SERIES)
+def test_every_line_stands_out_from_the_paper(colour):
+    assert 1.05 / (luminance(colour) + 0.05) >= 3

@@ -1,5 +1,6 @@
-"""Frames: every state is there, in order, named, and without any outside script. The browser tests move them."""
+"""Every state is there, in order, named, and without any outside script. The browser tests move them."""
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from featlib.widgets import frames
+from featlib.widgets import explore, frames, live
 
 
 @dataclass
@@ -23,9 +24,10 @@ def grid():
     return frames(states, {"letter": ["x", "y"], "digit": ["1", "2", "3"]}, "Letters against digits <here> and there")
 
 
-def test_all_states_are_there_in_row_major_order():
-    states = re.findall(r"<div data-state><p>(..)</p></div>", grid().html())
-    assert states == ["x1", "x2", "x3", "y1", "y2", "y3"]
+def test_all_states_are_there_in_row_major_order_and_say_where_they_lie():
+    states = re.findall(r"<figure data-state><p>(..)</p><figcaption>(.*?)</figcaption></figure>", grid().html())
+    assert [state for state, _ in states] == ["x1", "x2", "x3", "y1", "y2", "y3"]
+    assert states[4][1] == "letter: y, digit: 2"
 
 
 def test_each_input_is_labelled_and_knows_its_steps():
@@ -33,22 +35,23 @@ def test_each_input_is_labelled_and_knows_its_steps():
     names = [json.loads(unescape(value)) for value in re.findall(r'data-names="([^"]*)"', text)]
     assert names == [["x", "y"], ["1", "2", "3"]]
     assert re.findall(r'max="(\d)"', text) == ["1", "2"]
-    assert text.count("<label>") == 2
+    assert re.findall(r'<label for="([^"]+)"', text) == re.findall(r'<input id="([^"]+)"', text)
     assert 'aria-label="Letters against digits &lt;here&gt; and there"' in text
 
 
-def test_nothing_is_fetched_and_the_id_comes_from_the_content():
+def test_nothing_is_fetched_and_ids_come_from_the_content():
     text = grid().html()
     assert "http" not in text
     assert "src=" not in text
     assert text == grid().html()
-    name = re.search(r'id="(frames-\w+)"', text)[1]
+    name = re.search(r'id="(frames-[0-9a-f]+)"', text)[1]
     assert f'getElementById("{name}")' in text
 
 
 def test_without_script_every_state_shows():
-    assert "<div data-state hidden" not in grid().html()
-    assert "<div data-controls hidden>" in grid().html()
+    text = grid().html()
+    assert "<div data-controls hidden>" in text
+    assert not re.search(r"<figure[^>]*hidden", text)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,65 @@ def test_without_script_every_state_shows():
 def test_bad_input_is_named(count, labels, describe, says):
     with pytest.raises(ValueError, match=says):
         frames([Text("s")] * count, labels, describe)
+
+
+def double(number, letter="a"):
+    """What twice a number looks like beside a letter."""
+    double.calls += 1
+    return Text(f"{letter}{2 * number}")
+
+
+double.calls = 0
+
+
+def test_explore_shows_the_same_states_where_there_is_no_kernel():
+    bundle = explore(double, number=(0, 2), letter=["a", "b"])._repr_mimebundle_()
+    states = re.findall(r"<figure data-state><p>(..)</p>", bundle["text/html"])
+    assert states == ["a0", "b0", "a2", "b2", "a4", "b4"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert 'aria-label="What twice a number looks like beside a letter."' in bundle["text/html"]
+
+
+def moved(values, wait=4):
+    """Move the slider to one value after the other within a moment, then wait; the picture and the calls made."""
+
+    async def run():
+        touched = explore(double, number=[1, 2, 3, 9])
+        before = double.calls
+        touched._known.clear()
+        slider, busy, picture = touched.widget().children
+        for value in values:
+            slider.value = value
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(wait * live.WAIT)
+        return picture.value, double.calls - before, busy.value
+
+    return asyncio.run(run())
+
+
+def test_a_live_slider_recomputes_once_for_a_burst_of_moves():
+    assert moved([2, 3, 9]) == ("<p>a18</p>", 2, "")  # the first picture, and the last of the burst
+
+
+def test_a_live_slider_waits_before_it_computes():
+    assert moved([2], wait=0.3)[:2] == ("<p>a2</p>", 1)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "says"),
+    [
+        ({"number": (3, 1)}, "upside down"),
+        ({"number": []}, "leaves nothing to choose"),
+        ({"number": list(range(100))}, "100 states to render ahead, at most 64"),
+    ],
+)
+def test_ranges_that_cannot_be_explored_are_named(ranges, says):
+    with pytest.raises(ValueError, match=says):
+        explore(double, **ranges)
+    with pytest.raises(ValueError, match="does not say what can be compared"):
+        explore(lambda number: Text("x"), number=[1, 2])
+
+
+def test_numeric_ranges_have_stops_from_end_to_end():
+    assert live._stops("x", (0.0, 1.0)) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert live._stops("x", (1, 3)) == [1, 2, 3]
