@@ -161,7 +161,7 @@ def strips(
     axis.set_ylim(len(groups) - 0.5, -0.75)
 
 
-def curves(axis: Axes, steps: Sequence[float], runs: Mapping[str, Float[np.ndarray, "seeds steps"]]) -> None:
+def curves(axis: Axes, steps: Sequence[float | int], runs: Mapping[str, Float[np.ndarray, "seeds steps"]]) -> None:
     """A line at the mean over seeds for each group, named at its end, in a band from the lowest to the highest seed."""
     for colour, (name, values) in zip(itertools.cycle(SERIES), runs.items(), strict=False):
         mean = values.mean(0)
