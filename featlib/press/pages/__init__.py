@@ -1,0 +1,67 @@
+"""Sphinx extension of the book: what its pages draw from cards, ledger, data registry and benchmark file.
+
+Listed in ``_config.yml``, so that the press and a plain ``jupyter-book build .`` print the same pages.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from featlib.press.links import NOTEBOOKS
+
+from .base import read_book
+from .chapter import insert_head
+from .data import DataSources
+from .home import ChapterCards
+from .maths import RENDERER, visit_block, visit_inline
+from .performance import Performance
+from .scoreboard import Scoreboard, VerdictCounts
+from .verdict import VerdictRole
+
+__all__ = ["setup"]
+
+
+def add_head(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the chapter head, made from the card, below the title of every chapter."""
+    folder, _, slug = app.env.docname.rpartition("/")
+    if folder != NOTEBOOKS:
+        return
+    book = read_book(Path(app.srcdir))
+    if slug in book.cards:
+        book.depend(app.env)
+        insert_head(doctree, book, slug, app.env.docname)
+
+
+def publish_ledger(app: Sphinx, problem: Exception | None) -> None:
+    """Copy the ledger to the root of the site, where its address never changes."""
+    if problem is None and app.builder.format == "html":
+        ledger = read_book(Path(app.srcdir)).ledger_path
+        for file in (ledger, ledger.with_suffix(".csv")):
+            if file.exists():
+                shutil.copyfile(file, Path(app.outdir) / file.name)
+
+
+def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Take the scripts of sphinx-thebe off the page: the book has no such button, and they name an outside host."""
+    scripts = context.get("script_files", [])
+    context["script_files"] = [script for script in scripts if "thebe" not in f"{script}{vars(script)}".lower()]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx when it loads the extension."""
+    app.add_directive("chapter-cards", ChapterCards)
+    app.add_directive("verdict-counts", VerdictCounts)
+    app.add_directive("scoreboard", Scoreboard)
+    app.add_directive("data-sources", DataSources)
+    app.add_directive("performance", Performance)
+    app.add_role("verdict", VerdictRole())
+    app.add_html_math_renderer(RENDERER, (visit_inline, None), (visit_block, None))
+    app.connect("doctree-read", add_head)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", publish_ledger)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

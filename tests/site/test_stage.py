@@ -1,0 +1,176 @@
+"""Staging: the outputs of a run in today's notebook, and nothing that is stale."""
+
+import base64
+import copy
+
+import pytest
+import yaml
+from tiny_site import ALPHA, PIXEL, code, display, prose, stripped
+
+from featlib.press.evidence import MIME
+from featlib.press.site import StageError, stage
+from featlib.press.stage import MALFORMED, replace_folder
+
+
+def outputs(notebook):
+    return [cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def test_every_output_lands_in_the_cell_that_made_it(tiny):
+    stage(tiny.home, tiny.cards, tiny.executed)
+    parameters, picture, printed, *_ = outputs(tiny.staged())
+    assert parameters == []
+    assert picture[0]["data"]["image/png"] == PIXEL
+    assert printed == [{"output_type": "stream", "name": "stdout", "text": "seen it all\n"}]
+    assert [c["source"] for c in tiny.staged()["cells"]] == [c["source"] for c in stripped(tiny.run)["cells"]]
+
+
+def test_changed_prose_is_staged_with_the_outputs_of_the_old_run(tiny):
+    source = stripped(tiny.run)
+    source["cells"][0]["source"] = "# The alpha chapter\n\nBetter words."
+    source["cells"].insert(3, prose("More words."))
+    tiny.write("alpha", source, ALPHA)
+    stage(tiny.home, tiny.cards, tiny.executed)
+    staged = tiny.staged()
+    words = [cell["source"] for cell in staged["cells"] if cell["cell_type"] == "markdown"]
+    assert words == ["# The alpha chapter\n\nBetter words.", "More words."]
+    assert outputs(staged)[2] == [{"output_type": "stream", "name": "stdout", "text": "seen it all\n"}]
+
+
+def test_changed_code_is_refused_and_the_cell_named(tiny):
+    source = stripped(tiny.run)
+    source["cells"][3]["source"] = "print('seen more')"
+    tiny.write("alpha", source, ALPHA)
+    with pytest.raises(StageError, match=r"alpha\.ipynb: code cell 3 changed after its run"):
+        stage(tiny.home, tiny.cards, tiny.executed)
+
+
+def test_a_cell_more_or_less_is_refused(tiny):
+    source = stripped(tiny.run)
+    source["cells"].append(code("pass"))
+    tiny.write("alpha", source, ALPHA)
+    with pytest.raises(StageError, match="has 8 code cells, its run 7"):
+        stage(tiny.home, tiny.cards, tiny.executed)
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ({"exceeds": 0.5}, "supported"),
+        ({"exceeds": 0.95}, "direction only"),
+        ({"exceeds": 0.95, "no_effect": 0.9}, "contradicted"),
+        ({"within": [0.9, 1.0]}, "not reproduced at this scale"),
+    ],
+)
+def test_evidence_is_judged_by_the_rule_of_today(tiny, rule, verdict):
+    card = copy.deepcopy(ALPHA)
+    card["claims"][0]["rule"] = rule
+    tiny.write("alpha", stripped(tiny.run), card)
+    stage(tiny.home, tiny.cards, tiny.executed)
+    (shown,) = outputs(tiny.staged())[3]
+    assert set(shown["data"]) == {"text/html"}
+    assert f"<strong>{verdict}</strong>" in shown["data"]["text/html"]
+    assert 'href="../book/scoreboard.html#claim-alpha-holds"' in shown["data"]["text/html"]
+    assert "last year" not in str(tiny.staged())
+    assert MIME not in str(tiny.staged())
+
+
+def test_evidence_on_a_claim_that_left_the_card_has_no_verdict(tiny):
+    card = copy.deepcopy(ALPHA)
+    del card["claims"][0]
+    tiny.write("alpha", stripped(tiny.run), card)
+    stage(tiny.home, tiny.cards, tiny.executed)
+    table = outputs(tiny.staged())[3][0]["data"]["text/html"]
+    assert "last year" not in table
+    assert "<strong>supported</strong>" not in table
+    assert "scoreboard" not in table
+
+
+@pytest.mark.parametrize("payload", [{"claim": "holds"}, "nonsense", None, {"samples": "<script>alert(1)</script>"}])
+def test_malformed_evidence_is_said_to_be_so_and_harms_nothing_else(tiny, payload):
+    tiny.run["cells"][5]["outputs"] = [display({MIME: payload, "text/html": "<p>a verdict of last year</p>"})]
+    stage(tiny.home, tiny.cards, tiny.executed)
+    broken, whole = outputs(tiny.staged())[3:5]
+    assert broken[0]["data"] == {"text/html": MALFORMED}
+    assert "<strong>inconclusive</strong>" in whole[0]["data"]["text/html"]
+
+
+def test_live_controls_are_left_out_and_what_stands_beside_them_stays(tiny):
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "IntSlider()"}
+    tiny.run["cells"][4]["outputs"] = [display(widget), display({**widget, "text/html": "<p>frames</p>"})]
+    stage(tiny.home, tiny.cards, tiny.executed)
+    (left,) = outputs(tiny.staged())[2]
+    assert left["data"] == {"text/html": "<p>frames</p>"}
+
+
+def test_a_chapter_without_a_run_is_staged_without_outputs(tiny):
+    stage(tiny.home, tiny.cards, {})
+    assert outputs(tiny.staged()) == [[]] * 7
+
+
+def test_prose_that_waits_for_a_run_says_so(tiny):
+    stage(tiny.home, tiny.cards, tiny.executed)
+    waiting = tiny.staged("beta")["cells"][0]["source"]
+    assert "glue" not in waiting
+    assert "It gains *(not yet run)* and draws *(not yet run)*." in waiting
+    assert waiting.startswith("# The beta chapter")
+    assert waiting.endswith("The end.\n")
+    assert "A caption" not in waiting
+    assert "{glue:text}`gain`" in tiny.staged("alpha")["cells"][0]["source"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "suffix"),
+    [("image/png", PIXEL, "png"), ("image/webp", PIXEL, "webp"), ("image/svg+xml", "<svg>ä</svg>", "svg")],
+)
+def test_the_picture_is_saved_byte_for_byte(tiny, kind, content, suffix):
+    tiny.run["cells"][3]["outputs"] = [display({"text/plain": "no"}), display({kind: content})]
+    stage(tiny.home, tiny.cards, tiny.executed)
+    saved = (tiny.home.stage / "book" / "assets" / "chapters" / f"alpha.{suffix}").read_bytes()
+    assert saved == (content.encode() if suffix == "svg" else base64.b64decode(PIXEL))
+
+
+def test_a_picture_cell_without_an_image_is_refused(tiny):
+    tiny.run["cells"][3]["outputs"] = [display({"text/plain": "<Figure>"})]
+    with pytest.raises(StageError, match=r"alpha\.ipynb: the cell tagged 'picture' shows no image"):
+        stage(tiny.home, tiny.cards, tiny.executed)
+
+
+def test_the_stage_keeps_the_layout_of_the_checkout_and_runs_nothing(tiny):
+    tiny.collect()
+    tree = stage(tiny.home, tiny.cards, tiny.executed)
+    for name in ("_toc.yml", "book/home.md", "book/assets/featlib.css", "notebooks/beta.ipynb", "notebooks/beta.yml"):
+        assert (tree / name).read_bytes() == (tiny.home.root / name).read_bytes() or name.endswith(".ipynb")
+    assert (tree / "_build" / "ledger.json").read_bytes() == tiny.home.ledger.read_bytes()
+    assert (tree / "_build" / "ledger.csv").read_bytes() == tiny.home.ledger.with_suffix(".csv").read_bytes()
+    before, after = (yaml.safe_load((root / "_config.yml").read_text()) for root in (tiny.home.root, tree))
+    assert after["execute"].pop("execute_notebooks") == "off"
+    assert before["execute"].pop("execute_notebooks") != "off"
+    assert after == before
+
+
+def test_nothing_of_an_earlier_stage_is_left(tiny):
+    stage(tiny.home, tiny.cards, tiny.executed)
+    assert (tiny.home.stage / "book" / "assets" / "chapters" / "alpha.png").exists()
+    stage(tiny.home, tiny.cards, {})
+    assert not (tiny.home.stage / "book" / "assets" / "chapters").exists()
+    assert {path.name for path in tiny.home.build.iterdir()} == {"stage"}
+
+
+def test_a_failed_stage_leaves_the_earlier_one(tiny):
+    stage(tiny.home, tiny.cards, tiny.executed)
+    before = tiny.staged()
+    tiny.run["cells"].pop()
+    with pytest.raises(StageError):
+        stage(tiny.home, tiny.cards, tiny.executed)
+    assert tiny.staged() == before
+    assert {path.name for path in tiny.home.build.iterdir()} == {"stage"}
+
+
+def test_a_folder_that_cannot_be_replaced_comes_back(tmp_path):
+    place = tmp_path / "html"
+    place.mkdir()
+    (place / "index.html").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "never made", place)
+    assert (place / "index.html").read_text() == "old"

@@ -1,0 +1,200 @@
+"""A book of two chapters: ``alpha`` was executed (by hand: no kernel is needed), ``beta`` never was."""
+
+import base64
+import copy
+import json
+import shutil
+from pathlib import Path
+from zlib import crc32
+
+import yaml
+
+from featlib.press.card import load_cards
+from featlib.press.collect import collect, write
+from featlib.press.evidence import MIME
+from featlib.press.home import Home
+from featlib.press.record import RunRecord
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = 'Features beat <script>alert("pixels")</script> & <b>"noise"</b>.'
+PIXEL = base64.b64encode(
+    bytes.fromhex(
+        "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+        "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+    )
+).decode()
+
+
+def claim(name, says, **fields):
+    """A claim of a card."""
+    known = {"where": "table 1", "kind": "ordering", "rule": {"exceeds": 0.5}, "control": "shuffled labels"}
+    return {"id": name, "says": says, **known, **fields}
+
+
+ALPHA = {
+    "title": "The alpha chapter",
+    "finding": "Alpha's features are found where the object is.",
+    "part": "Part one",
+    "paper": {"key": "alpha2020", "title": "On <alpha>", "authors": "A. Author", "year": 2020, "arxiv": "2008.00299"},
+    "promise": {"seconds": 60, "memory_gb": 2},
+    "data": ["scikit-image"],
+    "claims": [
+        claim("holds", HOSTILE, rival="pixel mean", paper={"value": 0.75, "note": "top-1"}),
+        claim("unclear", "Features beat the plain mean.", kind="value"),
+        claim("later", "Features survive noise."),
+        claim("too-large", "Features scale to a million pictures.", testable="A laptop cannot hold them."),
+        claim("own", "Both forms agree.", where="ours", kind="identity", rule={"at_most": 1e-5}),
+    ],
+    "departs": [{"what": "A smaller <network>", "weight": "major"}],
+}
+BETA = {
+    **{key: ALPHA[key] for key in ("part", "paper", "promise")},
+    "title": "The beta chapter",
+    "finding": "Beta waits for its run.",
+    "claims": [claim("waits", "Beta holds as well.")],
+}
+PAGES = {
+    "home": "# A tiny book\n\nTwo chapters, and a word on **each** of them.\n\n"
+    "```{verdict-counts}\n```\n\n```{chapter-cards}\n```\n",
+    "scoreboard": "# Scoreboard\n\nEvery claim has one row.\n\n```{scoreboard}\n```\n",
+    "data": "# Data\n\nWhere the bytes come from.\n\n```{data-sources}\n```\n",
+    "performance": "# Performance\n\nWhat it costs.\n\n```{performance}\n```\n",
+}
+MARKDOWN = r"""# The alpha chapter
+
+Alpha's features are found where the object is.
+
+It sees $O\in\mathbb R^{N\times C}$ as
+
+$$
+L = O v_1 = \sigma_1 u_1
+$$ (eq-first)
+
+and {eq}`eq-first` needs no class. The claim that holds is {verdict}`holds`, with {glue:text}`gain`.
+"""
+WAITING = """# The beta chapter
+
+```{glue} picture
+```
+
+It gains {glue:text}`gain:.2f` and draws {glue}`picture`.
+
+:::{glue:figure} picture
+A caption.
+:::
+
+The end.
+"""
+SAMPLES = {
+    "holds": {"samples": {"0": 0.71, "1": 0.74, "2": 0.72}, "control": {"0": 0.1, "1": 0.2, "2": 0.12}},
+    "unclear": {"samples": {"0": 0.2, "1": 0.9, "2": 0.6}, "control": {"0": 0.1, "1": 0.2, "2": 0.12}},
+    "own": {"samples": {"0": 3e-7, "1": 3e-7, "2": 2e-7}, "control": {"0": 0.4, "1": 0.4, "2": 0.4}},
+}
+
+
+def evidence(name):
+    """An output as ``ledger.record`` leaves it, with a table of a time when another rule stood on the card."""
+    payload = {"schema": 1, "chapter": "alpha", "claim": name, **SAMPLES[name]}
+    if name == "holds":
+        payload["rival"] = {"0": 0.7, "1": 0.71, "2": 0.72}
+    return display({MIME: payload, "text/html": "<p>a verdict of last year</p>", "text/plain": "old"})
+
+
+def display(data, **metadata):
+    """An output that shows something."""
+    return {"output_type": "display_data", "metadata": metadata, "data": data}
+
+
+def glued(name, value):
+    """An output as ``glue(name, value, display=False)`` leaves it."""
+    prefix = "application/papermill.record/"
+    return display({f"{prefix}text/plain": repr(value)}, scrapbook={"name": name, "mime_prefix": prefix})
+
+
+def code(source, *outputs, tags=()):
+    """A code cell, executed."""
+    metadata = {"tags": list(tags)} if tags else {}
+    cell = {"cell_type": "code", "metadata": metadata, "source": source, "execution_count": 7, "outputs": list(outputs)}
+    return {"id": f"code-{crc32(source.encode())}", **cell}
+
+
+def prose(text):
+    """A Markdown cell."""
+    return {"id": f"words-{crc32(text.encode())}", "cell_type": "markdown", "metadata": {}, "source": text}
+
+
+def notebook(*cells):
+    """A notebook of these cells."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": list(cells)}
+
+
+def executed_alpha():
+    """Chapter alpha as papermill leaves it: with a cell for the injected parameters."""
+    return notebook(
+        prose(MARKDOWN),
+        code("seed: int = 0", tags=["parameters"]),
+        code("seed = 3", tags=["injected-parameters"]),
+        code("show(picture)", display({"image/png": PIXEL, "text/plain": "<Figure>"}), tags=["picture"]),
+        code("print('seen')", {"output_type": "stream", "name": "stdout", "text": "seen it all\n"}),
+        *(code(f"ledger.record({name!r})", evidence(name)) for name in SAMPLES),
+        code("glue()", glued("gain", "+21 points")),
+    )
+
+
+def stripped(executed):
+    """The source that an executed notebook came from."""
+    source = copy.deepcopy(executed)
+    source["cells"] = [c for c in source["cells"] if "injected-parameters" not in c["metadata"].get("tags", [])]
+    for cell in source["cells"]:
+        if cell["cell_type"] == "code":
+            cell.update(outputs=[], execution_count=None)
+    return source
+
+
+class TinySite:
+    """A checkout with the real configuration and style, and small pages of its own."""
+
+    def __init__(self, root):
+        self.home = Home(root, root / "_build")
+        self.home.notebooks.mkdir(parents=True)
+        shutil.copyfile(ROOT / "_config.yml", root / "_config.yml")
+        shutil.copytree(ROOT / "book" / "assets", root / "book" / "assets")
+        shutil.copyfile(ROOT / "book" / "references.bib", root / "book" / "references.bib")
+        for name, text in PAGES.items():
+            (root / "book" / f"{name}.md").write_text(text, "utf8")
+        toc = [{"caption": "Chapters", "chapters": [{"file": "notebooks/alpha"}, {"file": "notebooks/beta"}]}]
+        toc += [{"caption": "Pages", "chapters": [{"file": f"book/{name}"} for name in PAGES if name != "home"]}]
+        (root / "_toc.yml").write_text(yaml.safe_dump({"format": "jb-book", "root": "book/home", "parts": toc}))
+        self.run = executed_alpha()
+        self.write("alpha", stripped(self.run), ALPHA)
+        self.write("beta", notebook(prose(WAITING), code("pass")), BETA)
+
+    @property
+    def cards(self):
+        return load_cards(self.home)
+
+    @property
+    def executed(self):
+        """The executed notebook of alpha, on disk, as ``stage`` wants it."""
+        path = self.home.root / "executed.ipynb"
+        path.write_text(json.dumps(self.run), "utf8")
+        return {"alpha": path}
+
+    def write(self, slug, source, card):
+        """Write a chapter and its card."""
+        (self.home.notebooks / f"{slug}.ipynb").write_text(json.dumps(source), "utf8")
+        (self.home.notebooks / f"{slug}.yml").write_text(yaml.safe_dump(card, allow_unicode=True), "utf8")
+
+    def collect(self):
+        """Write the ledger of the one run of alpha."""
+        record = {"chapter": "alpha", "preset": "laptop", "seed": 0, "overrides": {}, "parameters": {"seed": 0}}
+        record |= {"digest": "d", "code_digest": "c", "data_digests": {}, "versions": {}, "device": "cpu"}
+        record |= {"seconds": 41.4, "cpu_seconds": 50.0, "peak_memory_mb": 1536.0, "date": "2026-11-23T10:00:00Z"}
+        ledger = collect(self.cards, [(RunRecord(**record), self.run)], "laptop")
+        write(ledger, self.home.ledger)
+        return ledger
+
+    def staged(self, slug="alpha"):
+        """A staged notebook."""
+        return json.loads((self.home.stage / "notebooks" / f"{slug}.ipynb").read_text("utf8"))
