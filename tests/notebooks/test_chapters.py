@@ -1,0 +1,57 @@
+"""A notebook is a test: every chapter runs at its smallest preset, records its evidence, and obeys its parameters."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from featlib.press.card import load_cards
+from featlib.press.collect import evidence_of
+from featlib.press.home import find_home
+
+HOME = find_home(Path(__file__).parent)
+CARDS = load_cards(HOME)
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def papermill(slug, target, **parameters):
+    """Plain papermill, as its users call it; the evidence by claim."""
+    given = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
+    command = [sys.executable, "-m", "papermill", f"notebooks/{slug}.ipynb", str(target), "--no-progress-bar", *given]
+    subprocess.run(command, cwd=HOME.root, env=ENVIRONMENT, check=True, capture_output=True, timeout=500)
+    return {found["claim"]: found for found in evidence_of(nbformat.read(target, as_version=4))}
+
+
+@pytest.mark.parametrize("slug", CARDS)
+def test_every_chapter_runs_at_its_smoke_preset(slug, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "featlib.press.cli", "run", slug, "--preset", "smoke", "--seed", "1", "--jobs", "1"],
+        cwd=HOME.root,
+        env={**ENVIRONMENT, "FEATLIB_BUILD": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    rows = {row["claim"]: row for row in ledger["rows"]}
+    assert set(rows) == {claim.id for claim in CARDS[slug].claims}
+    judged = [row for row in rows.values() if row["verdict"] not in {"not yet run", "not testable here"}]
+    assert judged
+    assert all(row["n"] == 1 and row["verdict"] != "supported" for row in judged), "one seed supports nothing"
+    assert all(row["control"]["failed"] for row in judged)
+
+
+def test_the_readmes_papermill_line_works_and_seeds_matter(tmp_path):
+    first = papermill("cams", tmp_path / "first.ipynb", n_images=4, n_seeds=1, n_objects=30, n_gallery=2)
+    other = papermill("cams", tmp_path / "other.ipynb", n_images=4, n_seeds=1, n_objects=30, n_gallery=2, seed=7)
+    assert set(first) == set(other)
+    claim = "first-component-is-the-mean"
+    assert list(first[claim]["samples"]) == ["0"]
+    assert list(other[claim]["samples"]) == ["7000"]
+    assert first[claim]["samples"]["0"] != other[claim]["samples"]["7000"]
