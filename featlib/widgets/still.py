@@ -69,6 +69,17 @@ _SCRIPT = """
   axes.forEach((axis, which) => {
     const input = inputs[which], [back, on, play] = axis.querySelectorAll("button");
     input.addEventListener("input", () => { stop(); show(); });
+    input.addEventListener("keydown", event => {
+      const last = +input.max, now = +input.value;
+      const to = {ArrowRight: now + 1, ArrowUp: now + 1, ArrowLeft: now - 1, ArrowDown: now - 1, Home: 0, End: last};
+      if (!(event.key in to)) return;
+      event.preventDefault();  // done here, because JupyterLab takes the focus before the browser would step
+      event.stopPropagation();
+      stop();
+      input.value = Math.max(0, Math.min(last, to[event.key]));
+      input.focus();
+      show();
+    });
     back.addEventListener("click", () => { stop(); step(input, -1); });
     on.addEventListener("click", () => { stop(); step(input, 1); });
     play.hidden = still.matches;
@@ -118,7 +129,9 @@ class Frames:
         )
         return (
             f"<style>{_STYLE}</style>"
-            f'<fieldset class="featlib-frames" id="{name}" aria-label="{html.escape(self.describe)}">'
+            # the attribute keeps JupyterLab from taking the arrow keys for itself
+            f'<fieldset class="featlib-frames" id="{name}" aria-label="{html.escape(self.describe)}"'
+            ' data-lm-suppress-shortcuts="true">'
             f"<div data-controls hidden>{controls}</div>"
             f'<div data-states aria-live="polite">{states}</div></fieldset>'
             f"<script>{_SCRIPT.replace('ID', name)}</script>"
