@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -43,6 +44,14 @@ def test_the_tested_version_satisfies_the_requirement(requirement):
 def test_what_runs_here_is_what_the_constraints_say(requirement):
     installed = metadata.version(requirement.name).partition("+")[0]
     assert installed == PINS[environment.plain(requirement.name)], "run `make env`"
+
+
+def test_every_pinned_version_runs_on_every_supported_python():
+    """Also on the first patch release of the oldest: some distributions ship that one."""
+    for package in metadata.distributions():
+        if environment.plain(package.metadata["Name"]) in PINS:
+            needs = SpecifierSet(package.metadata.get("Requires-Python") or "")
+            assert all(needs.contains(version) for version in ("3.11.0", "3.13.0")), package.metadata["Name"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
