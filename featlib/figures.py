@@ -13,11 +13,12 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image as PillowImage
+from scipy import ndimage
 
 __all__ = [
     "INK",
@@ -187,3 +188,18 @@ def _check_description(describe: str) -> None:
     """Refuse what says nothing about the data."""
     if len(describe.split()) < 4:
         raise ValueError(f"describe={describe!r} does not say what the figure shows: build a sentence from its data")
+
+
+def outlined(image: Image, mask: Bool[np.ndarray, "height width"], width: int = 2) -> Image:
+    """The picture with the outline of a region in white."""
+    edge = mask & ~ndimage.binary_erosion(mask, iterations=width)
+    return np.where(edge[..., None], 1.0, image)
+
+
+def boxed(image: Image, box: tuple[int, int, int, int], width: int = 2) -> Image:
+    """The picture with a box (top, left, bottom, right; ends excluded) in light blue."""
+    top, left, bottom, right = box
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    mask[top:bottom, left:right] = True
+    mask[top + width : bottom - width, left + width : right - width] = False
+    return np.where(mask[..., None], np.array(mpl.colors.to_rgb("#56b4e9")), image)

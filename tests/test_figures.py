@@ -102,3 +102,18 @@ def luminance(colour):
 @pytest.mark.parametrize("colour", figures.SERIES)
 def test_every_line_stands_out_from_the_paper(colour):
     assert 1.05 / (luminance(colour) + 0.05) >= 3
+
+
+def test_an_outline_lies_on_the_edge_of_the_region_and_inside_it():
+    mask = np.zeros((12, 12), dtype=bool)
+    mask[3:9, 3:9] = True
+    white = figures.outlined(np.zeros((12, 12, 3)), mask, width=1)[..., 0] == 1
+    assert white.sum() == 4 * 6 - 4
+    assert not (white & ~mask).any()
+
+
+def test_a_box_is_drawn_where_it_is():
+    drawn_box = figures.boxed(np.zeros((12, 12, 3)), (2, 3, 8, 10), width=1).any(-1)
+    rows, columns = np.nonzero(drawn_box)
+    assert (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) == (2, 3, 8, 10)
+    assert drawn_box.sum() == 2 * (6 + 7) - 4
