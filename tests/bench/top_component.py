@@ -13,8 +13,8 @@ from featlib.kernels import top_component
 from .runner import Case
 
 TESTS = "tests/kernels"
-# channels, rows, columns: images. EfficientNet-Lite0 head and blocks, ResNet-50 layer4, VGG-16 conv5_3, two with a large
-# side. Fewer images where the peer takes long.
+# channels, rows, columns: images. EfficientNet-Lite0 head and blocks, ResNet-50 layer4, VGG-16 conv5_3, two with
+# large sides. Fewer images where the peer takes long.
 SHAPES = {
     (1280, 7, 7): 20,
     (320, 7, 7): 20,

@@ -20,7 +20,8 @@ class TopComponent(torch.autograd.Function):
 
     .. math::
         \frac{\partial \ell}{\partial O} =
-        \sum_i (g_i^\top u_i + \tfrac{\partial \ell}{\partial \sigma_i})\, u_i v_i^\top + \sigma_i^2 w_i v_i^\top + \sigma_i u_i (O^\top w_i)^\top .
+        \sum_i (g_i^\top u_i + \tfrac{\partial \ell}{\partial \sigma_i})\, u_i v_i^\top
+        + \sigma_i^2 w_i v_i^\top + \sigma_i u_i (O^\top w_i)^\top .
 
     Zero where :math:`\sigma_i = 0`, for there no derivative exists. Undefined, as for any eigenvector, when
     :math:`\sigma_i` equals another singular value.
