@@ -50,11 +50,11 @@ def test_objects_do_not_meet_and_differ(seed, low, extra, size):
 
 def test_both_halves_and_both_directions_occur():
     pairs = compose_pairs(STAMPS, [0, 1, 2, 3], [], 40, 64, object_size=(10, 32))
-    centres = (pairs.boxes[:, :, :2] + pairs.boxes[:, :, 2:]) / 2
-    apart = centres[:, 0] - centres[:, 1]
+    first, second = pairs.boxes.unbind(1)
     for axis in (0, 1):
-        assert (apart[:, axis] > 16).any()
-        assert (apart[:, axis] < -16).any()
+        level = (first[:, 1 - axis] < second[:, 3 - axis]) & (second[:, 1 - axis] < first[:, 3 - axis])
+        assert (level & (first[:, 2 + axis] <= second[:, axis])).any()  # they overlap in the other direction
+        assert (level & (second[:, 2 + axis] <= first[:, axis])).any()
 
 
 def test_seed_decides_everything_and_fewer_are_the_first_of_more():
