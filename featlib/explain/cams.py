@@ -69,7 +69,7 @@ def compute(
     layer: str | Sequence[str],
     methods: Sequence[str] = ("eigen-cam", "grad-cam"),
     targets: Int[Tensor, " batch"] | Sequence[int] | int | None = None,
-    chunk: int = 16,
+    chunk: int = 4,
     reshape: Reshape | None = None,
 ) -> dict[str, Maps]:
     """Maps of several methods from one forward pass and, if any of them needs it, one backward pass.
@@ -87,7 +87,7 @@ def compute(
             map is the mean over these layers, scaled again.
         methods: names out of ``METHODS``.
         targets: class to explain in each image, one for all, or None for the class the network predicts.
-        chunk: images that go through the network together.
+        chunk: images that go through the network together: few are fastest on a CPU, many on a GPU.
         reshape: turns the layer's output into feature maps, such as ``featlib.explain.observe.tokens(14, 14)``.
 
     Returns:

@@ -28,7 +28,6 @@ class Network:
         layer: name of the observed layer.
         call: which of the layer's calls in one forward pass was observed (the last).
         reshape: how its output becomes feature maps, or None.
-        chunk: images that go through together.
     """
 
     model: nn.Module
@@ -36,7 +35,6 @@ class Network:
     layer: str
     call: int = 1
     reshape: Reshape | None = None
-    chunk: int = 16
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def observe(
     layer: str,
     targets: Int[Tensor, " batch"] | Sequence[int] | int | None = None,
     gradient: bool = True,
-    chunk: int = 16,
+    chunk: int = 4,
     reshape: Reshape | None = None,
 ) -> Observation:
     """Run the network once and keep a layer's output and, if wanted, the gradient of the target logits there.
@@ -129,7 +127,7 @@ def observe(
         layer: name of a module, as in ``model.named_modules()``; its output must be (batch, channels, rows, columns).
         targets: class to explain in each image, one for all, or None for the class the network predicts.
         gradient: whether to run the backward pass.
-        chunk: images that go through the network together; more is slower on a CPU and faster on a GPU.
+        chunk: images that go through the network together: few are fastest on a CPU, many on a GPU.
         reshape: turns another output into feature maps, such as ``tokens(14, 14)`` for a transformer.
 
     Returns:
@@ -148,7 +146,7 @@ def observe_layers(
     layers: Sequence[str],
     targets: Int[Tensor, " batch"] | Sequence[int] | int | None = None,
     gradient: bool = True,
-    chunk: int = 16,
+    chunk: int = 4,
     reshape: Reshape | None = None,
 ) -> dict[str, Observation]:
     """Several layers from the same forward and backward; arguments and errors as for :func:`observe`.
@@ -167,11 +165,7 @@ def observe_layers(
             part = slice(start, start + chunk)
             classes = None if wanted is None else wanted[part]
             parts.append(_observe_together(model, modules, images[part], classes, gradient, reshape))
-    joined = {layer: Observation.join([part[layer] for part in parts]) for layer in layers}
-    return {
-        layer: replace(seen, network=None if seen.network is None else replace(seen.network, chunk=chunk))
-        for layer, seen in joined.items()
-    }
+    return {layer: Observation.join([part[layer] for part in parts]) for layer in layers}
 
 
 def check_images(model: nn.Module, images: Tensor) -> None:

@@ -37,11 +37,8 @@ def top_component(
     r"""Scores of the first principal component of each image's feature maps, with a fixed sign.
 
     One image is a matrix :math:`O \in \mathbb{R}^{N \times C}`: a row for each of the :math:`N` positions, a column
-    for each of the :math:`C` channels. With :math:`O = U \Sigma V^\top`, the scores are
-
-    .. math:: L = O v_1 = \sigma_1 u_1 .
-
-    Only :math:`\sigma_1` and :math:`u_1` are computed. Both have gradients.
+    for each of the :math:`C` channels. With :math:`O = U \Sigma V^\top` the scores are
+    :math:`L = O v_1 = \sigma_1 u_1`, and only they and :math:`\sigma_1` are computed. Both have gradients.
 
     The sign of a singular vector is free; here it is fixed. Without centring :math:`\sum_n L_n > 0`, which for
     non-negative maps makes every score non-negative (Perron-Frobenius). With centring the scores sum to zero, so
@@ -61,9 +58,8 @@ def top_component(
             computed in float32.
         centre: subtract each channel's mean over positions first (the form of the ``grad-cam`` package; the paper
             does not centre).
-        method: ``eigh`` solves the Gram matrix by a batched eigensolver; ``power`` iterates on the Gram matrix,
-            ``lanczos`` without one, ``triton`` on a GPU, all three with a fall-back to ``eigh`` where they have not
-            converged; ``auto`` takes the fastest for the size and device.
+        method: ``eigh`` is a batched eigensolver; ``power``, ``lanczos`` and (on a GPU) ``triton`` iterate and
+            fall back to it where they have not converged; ``auto`` takes the fastest for the size and device.
         k: how many components. With ``k=1`` the results have no axis for it; otherwise it is the second one. Components
             that the map does not have (its rank is lower) are zero. More than one takes ``eigh``.
 
@@ -83,14 +79,17 @@ def top_component(
     shape = (batch, *space) if k == 1 else (batch, k, *space)
     if 0 in rows.shape:
         return maps.new_zeros(shape), maps.new_zeros(shape[: 1 + (k > 1)])
-    solve = _solver(rows, method, k)
-    scores, sigma = TopComponent.apply(rows, centre, solve)  # type: ignore[no-untyped-call]
-    # in the centred form the scores sum to zero: orient by the channel mean instead
-    towards = maps.flatten(2).mean(1, keepdim=True).to(scores) if centre else torch.ones_like(scores)
-    sign = torch.where((scores * towards).sum(2, keepdim=True) < 0, -1.0, 1.0).to(scores)
+    scores, sigma = TopComponent.apply(rows, centre, _solver(rows, method, k))  # type: ignore[no-untyped-call]
+    scores = _oriented(scores, rows, centre)
     missing = max(0, k - scores.shape[1])
-    scores, sigma = functional.pad(scores * sign, (0, 0, 0, missing)), functional.pad(sigma, (0, missing))
+    scores, sigma = functional.pad(scores, (0, 0, 0, missing)), functional.pad(sigma, (0, missing))
     return scores.reshape(shape).to(maps.dtype), sigma.reshape(shape[: 1 + (k > 1)]).to(maps.dtype)
+
+
+def _oriented(scores: Tensor, rows: Tensor, centre: bool) -> Tensor:
+    """Scores, [batch, k, N], with their sign fixed; centred ones sum to zero, so the channel mean decides."""
+    towards = rows.detach().mean(2)[:, None] if centre else torch.ones_like(scores)
+    return scores * torch.where((scores * towards).sum(2, keepdim=True) < 0, -1.0, 1.0).to(scores)
 
 
 def _solver(rows: Tensor, method: str, k: int) -> Callable[[Tensor, bool], Component]:
