@@ -46,7 +46,8 @@ def score_cam(seen: Observation, tolerance: float = 1e-3, chunk: int = 16) -> Sc
     logits. What is covered becomes 0 in the *prepared* picture: the mean colour, not black.
 
     Channels go strongest first (by :math:`\sum A_c^2`). After each chunk the run stops once the softmax share of all
-    that is left is below ``tolerance``; see ``ScoreCam.bound`` for the assumption. ``tolerance=0`` runs every channel.
+    that is left is below ``tolerance``; see ``ScoreCam.bound`` for the assumption. Where the scores lie close together,
+    as on many trained networks, that never happens and every channel runs; ``tolerance=0`` makes sure of it.
 
     Args:
         seen: an observation that knows its network.

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from featlib.explain.checks import check_images, one_each
 from featlib.explain.hooks import LayerError, evaluating, find_layer, tapped
 
 __all__ = ["LayerError", "Network", "Observation", "Reshape", "find_layer", "observe", "observe_layers", "tokens"]
@@ -158,7 +159,7 @@ def observe_layers(
         raise LayerError("no layer named: give at least one")
     modules = {layer: find_layer(model, layer) for layer in layers}
     check_images(model, images)
-    wanted = None if targets is None else _one_each(targets, images)
+    wanted = None if targets is None else one_each(targets, images)
     parts = []
     with evaluating(model):
         for start in range(0, max(len(images), 1), chunk):
@@ -166,42 +167,6 @@ def observe_layers(
             classes = None if wanted is None else wanted[part]
             parts.append(_observe_together(model, modules, images[part], classes, gradient, reshape))
     return {layer: Observation.join([part[layer] for part in parts]) for layer in layers}
-
-
-def check_images(model: nn.Module, images: Tensor) -> None:
-    """Refuse what is no batch of pictures in the network's own range.
-
-    Raises:
-        ValueError: for a wrong shape, type, number of colours or range, or values that are not finite.
-    """
-    if images.ndim != 4 or not images.is_floating_point():
-        raise ValueError(
-            f"images must be a float batch (batch, colours, height, width), got {images.dtype} {tuple(images.shape)}: "
-            "for one picture use image[None]"
-        )
-    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    if first is not None and images.shape[1] != first.in_channels:
-        raise ValueError(
-            f"the network reads {first.in_channels} colours, the images have {images.shape[1]}: "
-            "use expand(-1, 3, -1, -1) on grey pictures, or move the colours to the second axis"
-        )
-    if not images.numel():
-        return
-    low, high = float(images.detach().min()), float(images.detach().max())
-    if not (abs(low) < float("inf") and abs(high) < float("inf")):
-        raise ValueError("images hold NaN or infinity")
-    preparation = getattr(model, "preparation", None)
-    if preparation is not None:
-        ends = [
-            [(end - mean) / std for mean, std in zip(preparation.mean, preparation.std, strict=True)] for end in (0, 1)
-        ]
-        least, most = min(ends[0]), max(ends[1])
-        slack = 0.1 * (most - least)
-        if low < least - slack or high > most + slack:
-            raise ValueError(
-                f"images lie in {low:.3g}..{high:.3g}, the network takes {least:.3g}..{most:.3g}: "
-                "pass model.preprocess(pictures), with pictures in 0..1"
-            )
 
 
 def _observe_together(
@@ -267,15 +232,6 @@ def _as_maps(name: str, outputs: list[Any], reshape: Reshape | None) -> Tensor:
             f"choose an earlier one{hint and ', or '}{hint}"
         )
     return maps.detach()
-
-
-def _one_each(targets: Tensor | Sequence[int] | int, images: Tensor) -> Tensor:
-    """Classes to explain, one for each image."""
-    chosen = torch.as_tensor(targets, device=images.device, dtype=torch.long)
-    chosen = chosen.expand(len(images)) if chosen.ndim == 0 else chosen
-    if chosen.shape != (len(images),):
-        raise ValueError(f"{len(images)} images need {len(images)} targets (or one for all), got {tuple(chosen.shape)}")
-    return chosen
 
 
 def _head(model: nn.Module, classes: int, channels: int) -> Tensor | None:
