@@ -1,14 +1,15 @@
 r"""Class activation maps: one family, one forward and one backward for all of it, batched over images.
 
-Every method is a function of what one layer did with an image: its feature maps :math:`A`, the gradient :math:`G` of
-the target logit there, and the weights of the classifier. The maps are then made comparable: negative parts cut
-off, scaled to [0, 1], resized to the picture.
+Most methods are functions of what one layer did with an image: its feature maps :math:`A`, the gradient :math:`G` of
+the target logit there, and the weights of the classifier (:mod:`featlib.explain.formulas`). Score-CAM and Ablation-CAM
+run the network again (:mod:`featlib.explain.forwards`). The maps are then made comparable: negative parts cut off,
+scaled to [0, 1], resized to the picture.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,83 +17,60 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from featlib.explain.observe import LayerError, Observation, observe
-from featlib.kernels import top_component
+from featlib.explain import formulas
+from featlib.explain.formulas import Raw
+from featlib.explain.forwards import ScoreCam, ablation_cam, score_cam
+from featlib.explain.observe import Observation, Reshape, observe_layers
 
-__all__ = ["METHODS", "Method", "compute", "draw", "finish", "raw"]
+__all__ = ["METHODS", "Method", "Observation", "ScoreCam", "compute", "draw", "finish", "merge", "raw", "score_cam"]
 
-Raw = Float[Tensor, "batch rows columns"]
 Maps = Float[Tensor, "batch height width"]
-
-
-def _cam(seen: Observation) -> Raw:
-    r""":math:`\sum_c w^t_c A_c`, with :math:`w^t` the classifier's weights for the target :cite:p:`zhou2016cam`."""
-    if seen.head is None:
-        raise LayerError(
-            "CAM needs a linear classifier that reads the pooled channels of this layer: "
-            "choose the last convolutional layer, or Grad-CAM"
-        )
-    return torch.einsum("bc,bcij->bij", seen.head[seen.targets], seen.activation)
-
-
-def _grad_cam(seen: Observation) -> Raw:
-    r""":math:`\sum_c \alpha_c A_c`, :math:`\alpha_c = \mathrm{mean}_{ij}\, G_c` :cite:p:`selvaraju2017gradcam`."""
-    return torch.einsum("bc,bcij->bij", _gradient(seen).mean((2, 3)), seen.activation)
-
-
-def _hires_cam(seen: Observation) -> Raw:
-    r""":math:`\sum_c G_c \odot A_c` :cite:p:`draelos2020hirescam`."""
-    return (_gradient(seen) * seen.activation).sum(1)
-
-
-def _layer_cam(seen: Observation) -> Raw:
-    r""":math:`\sum_c \mathrm{ReLU}(G_c) \odot A_c` :cite:p:`jiang2021layercam`."""
-    return (_gradient(seen).relu() * seen.activation).sum(1)
-
-
-def _eigen_cam(seen: Observation) -> Raw:
-    r""":math:`O v_1`, the first component of positions by channels, not centred :cite:p:`muhammad2020eigencam`."""
-    return top_component(seen.activation)[0]
-
-
-def _eigen_cam_centred(seen: Observation) -> Raw:
-    """Eigen-CAM after subtracting each channel's mean: the form of the ``grad-cam`` package, with our sign rule."""
-    return top_component(seen.activation, centre=True)[0]
-
-
-def _mean_activation(seen: Observation) -> Raw:
-    r""":math:`\mathrm{mean}_c\, A_c`: no class, no gradient, no decomposition. The trivial rival of the family."""
-    return seen.activation.mean(1)
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to turn a layer's activity into a map; ``uses_class`` says whether another target changes it."""
+    """One way to turn a layer's activity into a map.
+
+    Attributes:
+        title: as figures show it.
+        formula: from what was observed to the raw map.
+        uses_gradient: whether the observation needs the backward pass.
+        uses_class: whether another target changes the map.
+        uses_network: whether the network is run again, once for each channel or nearly so.
+    """
 
     title: str
     formula: Callable[[Observation], Raw]
     uses_gradient: bool = False
     uses_class: bool = False
+    uses_network: bool = False
 
 
 METHODS: dict[str, Method] = {
-    "cam": Method("CAM", _cam, uses_class=True),
-    "grad-cam": Method("Grad-CAM", _grad_cam, uses_gradient=True, uses_class=True),
-    "hires-cam": Method("HiResCAM", _hires_cam, uses_gradient=True, uses_class=True),
-    "layer-cam": Method("Layer-CAM", _layer_cam, uses_gradient=True, uses_class=True),
-    "eigen-cam": Method("Eigen-CAM", _eigen_cam),
-    "eigen-cam-centred": Method("Eigen-CAM, centred", _eigen_cam_centred),
-    "mean-activation": Method("mean activation", _mean_activation),
+    "cam": Method("CAM", formulas.cam, uses_class=True),
+    "grad-cam": Method("Grad-CAM", formulas.grad_cam, uses_gradient=True, uses_class=True),
+    "grad-cam++": Method("Grad-CAM++", formulas.grad_cam_plus_plus, uses_gradient=True, uses_class=True),
+    "xgrad-cam": Method("XGrad-CAM", formulas.xgrad_cam, uses_gradient=True, uses_class=True),
+    "hires-cam": Method("HiResCAM", formulas.hires_cam, uses_gradient=True, uses_class=True),
+    "layer-cam": Method("Layer-CAM", formulas.layer_cam, uses_gradient=True, uses_class=True),
+    "score-cam": Method("Score-CAM", lambda seen: score_cam(seen).maps, uses_class=True, uses_network=True),
+    "ablation-cam": Method("Ablation-CAM", ablation_cam, uses_class=True, uses_network=True),
+    "eigen-cam": Method("Eigen-CAM", formulas.eigen_cam),
+    "eigen-cam-centred": Method("Eigen-CAM, centred", formulas.eigen_cam_centred),
+    "eigen-grad-cam": Method("Eigen-Grad-CAM", formulas.eigen_grad_cam, uses_gradient=True, uses_class=True),
+    "mean-activation": Method("mean activation", formulas.mean_activation),
 }
 """Every method by name. Names are matched without regard to case, spaces, hyphens and underscores."""
 
 
 def compute(
     model: nn.Module,
-    images: Float[Tensor, "batch 3 height width"],
-    layer: str,
+    images: Float[Tensor, "batch colours height width"],
+    layer: str | Sequence[str],
     methods: Sequence[str] = ("eigen-cam", "grad-cam"),
     targets: Int[Tensor, " batch"] | Sequence[int] | int | None = None,
+    chunk: int = 4,
+    reshape: Reshape | None = None,
 ) -> dict[str, Maps]:
     """Maps of several methods from one forward pass and, if any of them needs it, one backward pass.
 
@@ -105,19 +83,31 @@ def compute(
     Args:
         model: any network that maps images to logits.
         images: a batch, prepared as the model wants it.
-        layer: name of the module whose feature maps are read, as in ``model.named_modules()``.
+        layer: name of the module whose feature maps are read, as in ``model.named_modules()``. With several names each
+            map is the mean over these layers, scaled again.
         methods: names out of ``METHODS``.
         targets: class to explain in each image, one for all, or None for the class the network predicts.
+        chunk: images that go through the network together: few are fastest on a CPU, many on a GPU.
+        reshape: turns the layer's output into feature maps, such as ``featlib.explain.observe.tokens(14, 14)``.
 
     Returns:
         For each method, under the name it was asked for, maps in [0, 1] at the size of the images.
 
     Raises:
-        ValueError: for an unknown method (the nearest name is given).
+        ValueError: for an unknown method (the nearest name is given), or images or targets that do not fit.
         LayerError: if the layer does not exist or gives no feature maps.
-    """
+    """  # raised by what it calls
     gradient = any(_method(name).uses_gradient for name in methods)
-    return draw(observe(model, images, layer, targets, gradient), methods, size=images.shape[-2:])
+    layers = [layer] if isinstance(layer, str) else list(layer)
+    seen = observe_layers(model, images, layers, targets, gradient, chunk, reshape)
+    return merge([draw(one, methods, size=images.shape[-2:]) for one in seen.values()])
+
+
+def merge(drawn: Sequence[Mapping[str, Maps]]) -> dict[str, Maps]:
+    """Maps of several layers as one for each method: their mean, scaled to [0, 1] again."""
+    if len(drawn) == 1:
+        return dict(drawn[0])
+    return {name: _scaled(torch.stack([maps[name] for maps in drawn]).mean(0)) for name in drawn[0]}
 
 
 def draw(seen: Observation, methods: Sequence[str], size: Sequence[int]) -> dict[str, Maps]:
@@ -135,12 +125,16 @@ def finish(maps: Raw, size: Sequence[int]) -> Maps:
 
     A map with no positive part comes out as zeros.
     """
-    maps = maps.relu()
-    maps = maps - maps.amin((1, 2), keepdim=True)
-    top = maps.amax((1, 2), keepdim=True)
-    maps = torch.where(top > 0, maps / top.clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
+    maps = _scaled(maps.relu())
     resized = functional.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=False)
     return resized[:, 0].clamp(0, 1)
+
+
+def _scaled(maps: Tensor) -> Tensor:
+    """From 0 to 1 in each image; a constant map becomes zeros."""
+    maps = maps - maps.amin((1, 2), keepdim=True)
+    top = maps.amax((1, 2), keepdim=True)
+    return torch.where(top > 0, maps / top.clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
 
 
 def _method(name: str) -> Method:
@@ -155,10 +149,3 @@ def _method(name: str) -> Method:
 def _plain(name: str) -> str:
     """A method's name without case and separators."""
     return name.lower().translate(str.maketrans("", "", "-_ "))
-
-
-def _gradient(seen: Observation) -> Tensor:
-    """The gradient, which the caller must have asked for."""
-    if seen.gradient is None:
-        raise ValueError("this method needs the gradient: observe(..., gradient=True)")
-    return seen.gradient

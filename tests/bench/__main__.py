@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from . import top_component
+from . import cam_family, top_component
 from .runner import BenchError, measure, require_green, store
 
-SUITES = [top_component]
+SUITES = [top_component, cam_family]
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from tests.bench import runner, top_component
+from tests.bench import cam_family, runner, top_component
 from tests.bench.runner import BenchError, Case, measure, require_green, store
 
 
@@ -77,3 +78,16 @@ def test_all_peers_compute_what_we_compute(peer):
     theirs = top_component.PEERS[peer][0](maps)
     assert top_component.error(top_component.ours(maps), theirs) < 1e-3
     assert top_component.error(np.roll(top_component.ours(maps), 1, axis=0), theirs) > 0.1
+
+
+def test_the_family_and_its_peer_compute_the_same(monkeypatch):
+    torch.manual_seed(0)
+    body = nn.Conv2d(3, 24, 5, stride=8), nn.ReLU(), nn.Conv2d(24, 16, 3), nn.ReLU()
+    network = nn.Sequential(*body, nn.Conv2d(16, 8, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    monkeypatch.setattr(cam_family, "network", lambda: network)
+    monkeypatch.setattr(cam_family, "LAYER", "3")
+    images = 10 * torch.rand(2, 3, 96, 96)
+    mine, theirs = cam_family.ours(images), cam_family.one_by_one(images)
+    assert mine.shape == (len(cam_family.METHODS), 2, 96, 96)
+    assert cam_family.error(mine, theirs) < 5e-3
+    assert cam_family.error(np.roll(mine, 1, axis=1), theirs) > 0.1

@@ -5,30 +5,13 @@ import torch
 from captum.attr import LayerGradCam
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nets import SmallNet, state, unchanged
 from torch import nn
 
 from featlib.explain import cams
-from featlib.explain.observe import LayerError, observe
+from featlib.explain.observe import LayerError, observe, observe_layers, tokens
 
 RESOLUTION = (24, 20)
-
-
-class SmallNet(nn.Module):
-    """Two convolutions, an in-place ReLU after the observed layer, pooling, a linear head."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.body = nn.Conv2d(3, 6, 3, stride=2)
-        self.norm = nn.BatchNorm2d(6)
-        self.act = nn.ReLU(inplace=True)
-        self.last = nn.Conv2d(6, 12, 3)
-        self.drop = nn.Dropout(0.5)
-        self.head = nn.Linear(12, 7)
-
-    def forward(self, images):
-        maps = self.last(self.act(self.norm(self.body(images))))
-        return self.head(self.drop(maps.mean((2, 3))))
 
 
 @pytest.fixture
@@ -115,13 +98,6 @@ def test_a_map_without_positive_part_is_zero():
     assert (cams.finish(-torch.rand(2, 3, 3), (6, 6)) == 0).all()
 
 
-def state(model):
-    hooks = sum(len(m._forward_hooks) + len(m._backward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
-    flags = [m.training for m in model.modules()]
-    grads = [p.grad for p in model.parameters()]
-    return hooks, flags, grads, {k: v.clone() for k, v in model.state_dict().items()}
-
-
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("fails", [True, False])
 def test_the_model_is_left_as_it_was(net, images, training, fails):
@@ -133,9 +109,7 @@ def test_the_model_is_left_as_it_was(net, images, training, fails):
             cams.compute(net, images, "last", ["grad-cam"], targets=99)
     else:
         cams.compute(net, images, "last", ["grad-cam"])
-    after = state(net)
-    assert after[:3] == before[:3]
-    assert all(torch.equal(after[3][key], value) for key, value in before[3].items())
+    assert unchanged(net, before)
 
 
 def test_works_inside_no_grad_and_on_frozen_networks(net, images):
@@ -163,6 +137,41 @@ def test_nothing_before_the_layer_is_differentiated(net, images):
     assert not seen.logits.requires_grad
 
 
+def test_several_layers_share_one_forward_and_one_backward(net, images):
+    passes = []
+    net.body.register_forward_hook(lambda *_: passes.append("forward"))
+    together = observe_layers(net, images, ["last", "norm", "act"], [0, 1, 2, 3])
+    assert passes == ["forward"]
+    for layer, seen in together.items():
+        alone = observe(net, images, layer, [0, 1, 2, 3])
+        torch.testing.assert_close(seen.activation, alone.activation)
+        torch.testing.assert_close(seen.gradient, alone.gradient)
+
+
+def test_several_layers_give_the_mean_scaled_again(net, images):
+    merged = cams.compute(net, images, ["last", "act"], ["layer-cam"])["layer-cam"]
+    single = [cams.compute(net, images, layer, ["layer-cam"])["layer-cam"] for layer in ("last", "act")]
+    for ours, first, second in zip(merged, *single, strict=True):
+        mean = (first + second) / 2
+        torch.testing.assert_close(ours, (mean - mean.min()) / (mean.max() - mean.min()))
+    assert merged.amax((1, 2)).tolist() == [1.0] * 4
+
+
+def test_maps_are_resized_by_pixel_centres():
+    """Not by corners: a map of two columns is flat at the rim, for a quarter of the width."""
+    wide = cams.finish(torch.tensor([[[0.0, 1.0]]]), (1, 8))
+    torch.testing.assert_close(wide[0, 0], torch.tensor([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]))
+
+
+def test_join_and_select_undo_each_other(net, images):
+    seen = observe(net, images, "last")
+    parts = [seen.select(slice(0, 1)), seen.select(slice(1, 4))]
+    back = type(seen).join(parts)
+    assert torch.equal(back.network.images, images)
+    for method in ("grad-cam", "score-cam", "ablation-cam"):
+        torch.testing.assert_close(cams.raw(back, method), cams.raw(seen, method), rtol=1e-4, atol=1e-6)
+
+
 def test_names_are_forgiving_and_kept(net, images):
     maps = cams.compute(net, images, "last", ["GradCAM", "eigen_cam"])
     assert list(maps) == ["GradCAM", "eigen_cam"]
@@ -177,6 +186,48 @@ def test_shapes_can_be_asked_of_a_network_without_memory(images):
 def test_an_empty_batch_gives_empty_maps(net):
     maps = cams.compute(net, torch.zeros(0, 3, *RESOLUTION), "last", ["eigen-cam", "grad-cam"])
     assert all(value.shape == (0, *RESOLUTION) for value in maps.values())
+
+
+class Cut(nn.Module):
+    """Cuts the graph after the layer."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        return self.inner(images).detach()
+
+
+class Aside(nn.Module):
+    """Runs a layer and throws its output away."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.aside, self.inner = nn.Conv2d(3, 3, 1), inner
+
+    def forward(self, images):
+        thrown_away = self.aside(images)
+        return self.inner(images) + 0 * thrown_away.detach().sum()
+
+
+class TokenNet(nn.Sequential):
+    """Gives (batch, tokens, channels) at layer ``0``."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(2), nn.Linear(24 * 20, 4), nn.Flatten())
+
+
+def test_pictures_out_of_the_networks_range_are_named(net, images):
+    """Only for networks that say how they want their pictures."""
+
+    class Preparation:
+        mean, std = (0.5, 0.4, 0.5), (0.25, 0.25, 0.2)
+
+    net.preparation = Preparation()
+    cams.compute(net, (images - 0.5) / 0.25, "last")
+    with pytest.raises(ValueError, match=r"lie in .*, the network takes -2\.5\.\.2\.5: pass model\.preprocess"):
+        cams.compute(net, images * 255, "last")
 
 
 @pytest.mark.usefixtures("as_users_run")
@@ -196,8 +247,19 @@ def test_an_empty_batch_gives_empty_maps(net):
             ValueError,
             "needs the gradient",
         ),
+        (lambda n, x: cams.compute(n, x[:, :1], "last"), ValueError, "reads 3 colours, the images have 1"),
+        (lambda n, x: cams.compute(n, x * float("nan"), "last"), ValueError, "images hold NaN"),
+        (lambda n, x: cams.compute(n, x, []), LayerError, "no layer named"),
+        (lambda n, x: cams.compute(n, x, "unused"), LayerError, "'unused' did not run"),
+        (lambda n, x: cams.compute(n, x, "last", reshape=tokens(2, 2)), LayerError, "expected .* tokens"),
+        (lambda n, x: cams.compute(Cut(n), x, "inner.last", ["grad-cam"]), LayerError, "or a method without gradient"),
+        (lambda n, x: cams.compute(Aside(n), x, "aside", ["grad-cam"]), LayerError, "no gradient flows .* 'aside'"),
+        (lambda n, x: cams.compute(TokenNet(), x, "0"), LayerError, r"reshape=tokens\(rows, columns\)"),
     ],
 )
 def test_bad_input_is_named(net, images, call, error, says):
+    net.unused = nn.Conv2d(3, 3, 1)
+    before = state(net)
     with pytest.raises(error, match=says):
         call(net, images)
+    assert unchanged(net, before)

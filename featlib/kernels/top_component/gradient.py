@@ -1,4 +1,4 @@
-r"""Gradient of the first component, without the gradients of all the others that an eigensolver would bring."""
+r"""Gradient of the first components, without the gradients of all the others that an eigensolver would bring."""
 
 from __future__ import annotations
 
@@ -9,58 +9,56 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from featlib.kernels.top_component.gram import Component, centred
+
 
 class TopComponent(torch.autograd.Function):
-    r"""Scores :math:`L = \sigma u` and :math:`\sigma` of ``rows`` :math:`O`, with their exact gradient.
+    r"""Scores :math:`L_i = \sigma_i u_i` and :math:`\sigma_i` of ``rows`` :math:`O`, with their exact gradient.
 
-    With :math:`g = \partial \ell / \partial L`, :math:`v = O^\top u / \sigma` and
-    :math:`w = (\sigma^2 I - OO^\top)^{+} g` (so :math:`w \perp u`),
+    With :math:`g_i = \partial \ell / \partial L_i`, :math:`v_i = O^\top u_i / \sigma_i` and
+    :math:`w_i = (\sigma_i^2 I - OO^\top)^{+} g_i` (so :math:`w_i \perp u_i`),
 
     .. math::
-        \frac{\partial \ell}{\partial O} = (g^\top u + \tfrac{\partial \ell}{\partial \sigma})\, u v^\top
-        + \sigma^2 w v^\top + \sigma u (O^\top w)^\top .
+        \frac{\partial \ell}{\partial O} =
+        \sum_i (g_i^\top u_i + \tfrac{\partial \ell}{\partial \sigma_i})\, u_i v_i^\top
+        + \sigma_i^2 w_i v_i^\top + \sigma_i u_i (O^\top w_i)^\top .
 
-    Zero for an all-zero image, where no derivative exists. Undefined, as for any eigenvector, when the first two
-    singular values are equal.
+    Zero where :math:`\sigma_i = 0`, for there no derivative exists. Undefined, as for any eigenvector, when
+    :math:`\sigma_i` equals another singular value.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, solve: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, rows: Tensor, centre: bool, solve: Callable[[Tensor, bool], Component]) -> Component:
         """Run ``solve`` and keep what the backward pass needs."""
-        scores, sigma = solve(rows)
+        scores, sigma = solve(rows, centre)
+        scores, sigma = scores.to(rows.dtype), sigma.to(rows.dtype)
+        ctx.centre = centre
         ctx.save_for_backward(rows, scores, sigma)
         return scores, sigma
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_scores: Tensor, grad_sigma: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad_scores: Tensor, grad_sigma: Tensor) -> tuple[Tensor, None, None]:
         """Apply the equation above, in the eigenbasis of the smaller side."""
         rows, scores, sigma = ctx.saved_tensors
-        safe = torch.where(sigma > 0, sigma, 1.0)[:, None]
-        u = scores / safe  # [batch, N]
-        v = _times(rows.mT, u) / safe  # [batch, C]
-        w = _resolvent(rows, grad_scores, u, sigma)
-        along = (grad_scores * u).sum(1) + grad_sigma
-        grad = _outer(along[:, None] * u + sigma[:, None] ** 2 * w, v)
-        grad = grad + _outer(sigma[:, None] * u, _times(rows.mT, w))
-        return torch.where((sigma > 0)[:, None, None], grad, 0.0), None
+        rows = centred(rows, ctx.centre)
+        real = sigma[:, None] > 0  # [batch, 1, k]
+        value = torch.where(real, sigma[:, None], 1.0)
+        u, grad = torch.where(real, scores.mT / value, 0.0), torch.where(real, grad_scores.mT, 0.0)  # [batch, N, k]
+        v = rows.mT @ u / value
+        w = torch.where(real, _resolvent(rows, grad, u, value), 0.0)
+        along = (grad * u).sum(1, keepdim=True) + torch.where(real, grad_sigma[:, None], 0.0)
+        result = (along * u + value**2 * w) @ v.mT + (value * u) @ (rows.mT @ w).mT
+        return centred(result, ctx.centre), None, None
 
 
-def _resolvent(rows: Tensor, grad: Tensor, u: Tensor, sigma: Tensor) -> Tensor:
-    r""":math:`(\sigma^2 I - OO^\top)^{+} g`, from the thin singular vectors and the rest of the space."""
+def _resolvent(rows: Tensor, grad: Tensor, u: Tensor, value: Tensor) -> Tensor:
+    r""":math:`(\sigma_i^2 I - OO^\top)^{+} g_i`, from the thin singular vectors and the rest of the space."""
     left, values, _ = torch.linalg.svd(rows, full_matrices=False)
-    others, rest = left[..., 1:], grad - (grad * u).sum(1, keepdim=True) * u
-    inside = _times(others.mT, rest)
-    gap = sigma[:, None] ** 2 - values[:, 1:] ** 2
-    outside = rest - _times(others, inside)
-    return _times(others, inside / gap) + outside / torch.where(sigma > 0, sigma, 1.0)[:, None] ** 2
-
-
-def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Batched matrix times vector."""
-    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
-
-
-def _outer(left: Tensor, right: Tensor) -> Tensor:
-    """Batched outer product."""
-    return left.unsqueeze(-1) * right.unsqueeze(-2)
+    rest = grad - (grad * u).sum(1, keepdim=True) * u
+    inside = left.mT @ rest  # [batch, M, k]
+    gap = value**2 - values[..., None] ** 2
+    own = torch.eye(values.shape[1], u.shape[2], dtype=torch.bool, device=rows.device)
+    outside = rest - left @ inside
+    result: Tensor = left @ torch.where(own, 0.0, inside / torch.where(own, 1.0, gap)) + outside / value**2
+    return result
