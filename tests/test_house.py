@@ -24,6 +24,7 @@ REQUIREMENTS = [
     Requirement(line)
     for lines in (PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in ("book", "test")))
     for line in lines
+    if not line.startswith("triton")  # torch decides which version fits it
 ]
 MODULES = sorted((ROOT / "featlib").rglob("*.py"))
 

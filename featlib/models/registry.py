@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from featlib.data import sources
-from featlib.models import efficientnet_lite, mobilenet, resnet, vgg
+from featlib.models import efficientnet_lite, mobilenet, resnet, squeezenet, vgg
 from featlib.models.imagenet import Classifier
 
 __all__ = ["ModelError", "build", "config", "names"]
@@ -21,24 +23,34 @@ class ModelError(ValueError):
     """No such network, setting or weights."""
 
 
+def _read_torch(folder: Path) -> Mapping[str, Tensor]:
+    """Parameters from the one ``.pth`` file of a folder."""
+    (file,) = folder.glob("*.pth")
+    state: Mapping[str, Tensor] = torch.load(file, weights_only=True, map_location="cpu")
+    return state
+
+
 @dataclass(frozen=True)
 class _Weights:
-    """Published weights: their source, and our name for each of their parameters."""
+    """Published weights: their source, our name for each of their parameters, and how to read the files."""
 
     source: str
-    rename: Callable[[str], str]
+    rename: Callable[[str], str] = str
+    read: Callable[[Path], Mapping[str, Tensor]] = _read_torch
 
 
 _FAMILIES: tuple[tuple[Callable[[Any], Classifier], dict[str, Any]], ...] = (
     (efficientnet_lite.EfficientNetLite, dict(efficientnet_lite.CONFIGS)),
     (mobilenet.MobileNetV2, dict(mobilenet.CONFIGS)),
     (vgg.VGG, dict(vgg.CONFIGS)),
+    (squeezenet.SqueezeNet, dict(squeezenet.CONFIGS)),
     (resnet.ResNet, dict(resnet.CONFIGS)),
 )
 _NETWORKS = {name: (make, settings) for make, configs in _FAMILIES for name, settings in configs.items()}
 _WEIGHTS = {
     "efficientnet-lite0": _Weights("efficientnet-lite0", efficientnet_lite.rename),
     "mobilenet-v2": _Weights("mobilenet-v2", mobilenet.rename),
+    "squeezenet": _Weights("squeezenet", read=squeezenet.read),
 }
 
 
@@ -104,8 +116,7 @@ def _load(model: Classifier, weights: _Weights) -> None:
     Raises:
         ModelError: if a shape does not fit, because a setting was overridden.
     """
-    (file,) = sources.folder(weights.source).glob("*.pth")
-    state = torch.load(file, weights_only=True, map_location="cpu")
+    state = weights.read(sources.folder(weights.source))
     try:
         model.load_state_dict({weights.rename(key): value for key, value in state.items()}, assign=True)
     except RuntimeError as error:
