@@ -25,7 +25,7 @@ align-items:center;gap:.4em;margin:.2em 0}
 .featlib-frames [data-states]{display:flex;flex-wrap:wrap;gap:1em;margin-top:.5em}
 .featlib-frames figure{margin:0;max-width:100%}
 .featlib-frames figcaption{font-size:.85em}
-.featlib-frames img{max-width:100%;height:auto}
+.featlib-frames img{max-width:100%;min-width:min(20em,100%);height:auto}
 .featlib-frames button{font:inherit;line-height:1;min-width:2em;min-height:2em;padding:.2em .5em;cursor:pointer;
 color:inherit;background:transparent;border:1px solid currentColor;border-radius:.3em}
 .featlib-frames input{width:100%;min-height:24px;margin:0}
