@@ -39,7 +39,7 @@ class Axis:
         """A few round values."""
         if self.logarithmic:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
-            return [10.0**power for power in range(first, last + 1, max(1, (last - first) // 3))]
+            return [10.0**power for power in range(first, last + 1, math.ceil((last - first + 1) / 4))]
         rough = (self.high - self.low) / 3
         base = 10 ** math.floor(math.log10(rough))
         step = max(base * factor for factor in (1, 2, 2.5, 5) if base * factor <= rough)
@@ -84,7 +84,7 @@ def strip(row: dict[str, Any]) -> Markup:
         *marks(row, axis, height),
         *(part for n, name in enumerate(lanes) for part in lane(name, lanes[name], axis, TOP + LANE * n)),
         *(mean(row, axis, interval) if interval else ()),
-        *scale(axis, height, row["unit"]),
+        *scale(axis, height),
     ]
     return Markup(
         '<svg class="fl-strip" role="img" aria-label="{}" width="100%" height="{}" focusable="false">{}</svg>'
@@ -103,7 +103,7 @@ def describe(row: dict[str, Any], lanes: dict[str, dict[str, float]]) -> str:
     return f"Dot strip of {row['claim']}. " + "; ".join(said) + "."
 
 
-def lane(name: str, samples: dict[str, float], axis: Axis, top: float) -> Iterator[Markup]:
+def lane(name: str, samples: dict[str, float], axis: Axis, top: int) -> Iterator[Markup]:
     """One group: its name, and a dot for each seed. Shape tells the groups apart as well as colour."""
     yield Markup('<text x="0" y="{}" class="fl-strip-name">{}</text>').format(top + 11, NAMES[name])
     shapes = {
@@ -126,7 +126,7 @@ def mean(row: dict[str, Any], axis: Axis, interval: list[float]) -> Iterator[Mar
     yield Markup('<line x1="{}" x2="{}" y1="{}" y2="{}" class="fl-mean"/>').format(centre, centre, y - 9, y + 9)
 
 
-def marks(row: dict[str, Any], axis: Axis, height: float) -> Iterator[Markup]:
+def marks(row: dict[str, Any], axis: Axis, height: int) -> Iterator[Markup]:
     """The rule's bar and the paper's figure as lines through all lanes, named above."""
     if row["paper"]["value"] is not None:
         value = row["paper"]["value"]
@@ -135,7 +135,7 @@ def marks(row: dict[str, Any], axis: Axis, height: float) -> Iterator[Markup]:
         yield mark("fl-bar", f"rule {number(value)}", value, axis, 11, height)
 
 
-def mark(kind: str, words: str, value: float, axis: Axis, y: float, height: float) -> Markup:
+def mark(kind: str, words: str, value: float, axis: Axis, y: int, height: int) -> Markup:
     """A vertical line with its name on the side where there is room."""
     x = axis.at(value)
     right = float(x[:-1]) > 60
@@ -145,10 +145,10 @@ def mark(kind: str, words: str, value: float, axis: Axis, y: float, height: floa
     ).format(kind, x, x, y - 9, height, x, y, -5 if right else 5, "end" if right else "start", words)
 
 
-def scale(axis: Axis, y: float, unit: str) -> Iterator[Markup]:
+def scale(axis: Axis, y: int) -> Iterator[Markup]:
     """The axis below the lanes."""
     yield Markup('<line x1="0" x2="100%" y1="{0}" y2="{0}" class="fl-scale"/>').format(y)
     for value in axis.ticks():
         yield Markup('<text x="{}" y="{}" text-anchor="middle" class="fl-tick">{}</text>').format(
-            axis.at(value), y + 16, number(value)
+            axis.at(value), y + 16, number(value) if axis.logarithmic else f"{value:g}".replace("-", "\u2212")
         )
