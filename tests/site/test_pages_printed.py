@@ -236,4 +236,6 @@ class TestScript:
         tab = opened(f"{name}.html", script=True, width=400)
         if not script:
             tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        wide = "boxes => boxes.filter(box => box.scrollWidth > box.clientWidth).length"
+        assert tab.locator(".fl-scroll").evaluate_all(wide) == 0  # a table stacks, it does not scroll
         assert tab.evaluate("document.documentElement.scrollWidth") <= 400

@@ -82,7 +82,7 @@ class TestPages:
     def test_claims_of_ours_and_of_the_paper_are_told_apart(self, printed):
         board = page(printed, "book/scoreboard.html")
         assert board.count("a claim of ours") == 2  # in the row, and in what it unfolds to
-        assert "0.750<small>top-1</small><small>table 1</small>" in board
+        assert "0.750\n<small>top-1</small>\n<small>table 1</small>" in board
 
     def test_the_chapter_shows_the_run_the_equations_and_its_head(self, printed):
         chapter = page(printed, "notebooks/alpha.html")

@@ -26,7 +26,7 @@ def unfolded(book: Book, row: dict[str, Any], written: Written | None, chapter: 
     """The picture, the facts in pairs, and the links; ``chapter`` is the address of its page."""
     card = book.cards[row["chapter"]]
     facts = [fact for fact in facts_of(book, row, card, written, chapter) if fact[1]]
-    pairs = join(Markup("<div><dt>{}</dt><dd>{}</dd></div>\n").format(name, fact) for name, fact in facts)
+    pairs = join(Markup("<div><dt>{}</dt>\n<dd>{}</dd></div>\n").format(name, fact) for name, fact in facts)
     return strip(row) + Markup('<dl class="fl-facts">{}</dl>{}').format(pairs, links)
 
 
@@ -49,8 +49,8 @@ def facts_of(
 
 
 def small(text: str | None) -> Markup:
-    """A line in small type, or nothing."""
-    return Markup("<small>{}</small>").format(text) if text else Markup()
+    """A line in small type, or nothing. It begins with a line break, or the search would join its words to the last."""
+    return Markup("\n<small>{}</small>").format(text) if text else Markup()
 
 
 def rule(book: Book, row: dict[str, Any], written: Written | None) -> Markup:
@@ -168,7 +168,7 @@ def row_links(book: Book, row: dict[str, Any], chapter: str, ledger: str, eviden
     links = [("The cell that measured it" if evidence else "The chapter", cell), ("Permanent link", f"#{name}")]
     links += [("Raw JSON", ledger)] if book.run else []
     links += [("Dispute this verdict", book.outside.dispute(row))]
-    items = join(Markup('<li><a href="{}">{}</a></li>').format(to, words) for words, to in links)
+    items = join(Markup('<li><a href="{}">{}</a></li>\n').format(to, words) for words, to in links)
     return Markup('<ul class="fl-links">{}</ul>').format(items)
 
 
