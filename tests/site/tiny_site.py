@@ -55,9 +55,11 @@ BETA = {
 }
 PAGES = {
     "home": "# A tiny book\n\nTwo chapters, and a word on **each** of them.\n\n"
-    "```{verdict-counts}\n```\n\n```{chapter-cards}\n```\n",
+    "```{verdict-counts}\n```\n\n## Chapters\n\n```{chapter-cards}\n```\n",
     "scoreboard": "# Scoreboard\n\nEvery claim has one row.\n\n```{scoreboard}\n```\n",
     "data": "# Data\n\nWhere the bytes come from.\n\n```{data-sources}\n```\n",
+    "status": "# Status\n\nWhat it took.\n\n```{status}\n```\n",
+    "glossary": "# Glossary\n\nWhat words mean.\n\n```{glossary}\nfeature\n  What a <network> answers to.\n```\n",
     "performance": "# Performance\n\nWhat it costs.\n\n```{performance}\n```\n",
 }
 MARKDOWN = r"""# The alpha chapter
@@ -70,7 +72,25 @@ $$
 L = O v_1 = \sigma_1 u_1
 $$ (eq-first)
 
-and {eq}`eq-first` needs no class. The claim that holds is {verdict}`holds`, with {glue:text}`gain`.
+and {eq}`eq-first` needs no class. A {term}`feature` is cited by {cite:t}`zhou2016cam`.
+The claim that holds is {verdict}`holds`, with {glue:text}`gain`.
+
+<div class="margin" role="note">
+
+An *aside*.
+
+</div>
+
+<details>
+<summary>Solution</summary>
+
+It is *two*.
+
+</details>
+
+```{bibliography}
+:filter: docname in docnames
+```
 """
 WAITING = """# The beta chapter
 

@@ -14,13 +14,18 @@ from sphinx.application import Sphinx
 
 from featlib.press.links import NOTEBOOKS
 
+from .badges import write_badges
 from .base import read_book
 from .chapter import insert_head
 from .data import DataSources
+from .evidence import name_evidence
 from .home import ChapterCards
+from .hover import Definitions
 from .maths import RENDERER, visit_block, visit_inline
+from .meta import metadata
 from .performance import Performance
 from .scoreboard import Scoreboard, VerdictCounts
+from .status import Status
 from .verdict import VerdictRole
 
 __all__ = ["setup"]
@@ -35,21 +40,31 @@ def add_head(app: Sphinx, doctree: nodes.document) -> None:
     if slug in book.cards:
         book.depend(app.env)
         insert_head(doctree, book, slug, app.env.docname)
+        name_evidence(doctree)
 
 
-def publish_ledger(app: Sphinx, problem: Exception | None) -> None:
-    """Copy the ledger to the root of the site, where its address never changes."""
+def publish(app: Sphinx, problem: Exception | None) -> None:
+    """Copy the ledger to the root of the site, where its address never changes, and draw the badges."""
     if problem is None and app.builder.format == "html":
-        ledger = read_book(Path(app.srcdir)).ledger_path
-        for file in (ledger, ledger.with_suffix(".csv")):
+        book = read_book(Path(app.srcdir))
+        for file in (book.ledger_path, book.ledger_path.with_suffix(".csv")):
             if file.exists():
                 shutil.copyfile(file, Path(app.outdir) / file.name)
+        write_badges(book, Path(app.outdir))
 
 
-def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Take the scripts of sphinx-thebe off the page: the book has no such button, and they name an outside host."""
+def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Say what the page is, and take off what the theme adds and the book has no use for.
+
+    The scripts of sphinx-thebe name an outside host; the launch menu stands, in words, in the head of each chapter.
+    """
     scripts = context.get("script_files", [])
     context["script_files"] = [script for script in scripts if "thebe" not in f"{script}{vars(script)}".lower()]
+    buttons = context.get("header_buttons", [])
+    context["header_buttons"] = [button for button in buttons if button.get("label") != "launch-buttons"]
+    context["metatags"] = context.get("metatags", "") + metadata(
+        app, read_book(Path(app.srcdir)), page, doctree, context
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -59,9 +74,13 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("scoreboard", Scoreboard)
     app.add_directive("data-sources", DataSources)
     app.add_directive("performance", Performance)
+    app.add_directive("status", Status)
     app.add_role("verdict", VerdictRole())
     app.add_html_math_renderer(RENDERER, (visit_inline, None), (visit_block, None))
     app.connect("doctree-read", add_head)
-    app.connect("html-page-context", drop_thebe, priority=900)
-    app.connect("build-finished", publish_ledger)
+    definitions = Definitions()
+    app.connect("env-check-consistency", definitions.read)
+    app.connect("doctree-resolved", definitions.write)
+    app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", publish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from featlib.press.collect import collect
 from featlib.press.home import find_home
 from featlib.press.links import NOTEBOOKS, address
 
+from .outside import Outside, read_outside
+
 
 @dataclass(frozen=True)
 class Book:
@@ -28,6 +31,7 @@ class Book:
     cards: dict[str, Card]
     ledger: dict[str, Any]
     ledger_path: Path
+    outside: Outside
 
     @property
     def run(self) -> bool:
@@ -43,14 +47,19 @@ class Book:
         return [run for run in self.ledger["runs"] if run["chapter"] == slug and run["pooled"]]
 
     def counts(self, slug: str | None = None) -> dict[Verdict, int]:
-        """How many claims have each verdict; verdicts that no claim has are left out."""
-        found = Counter(Verdict(row["verdict"]) for row in self.rows(slug))
-        return {verdict: found[verdict] for verdict in Verdict if found[verdict]}
+        """How many claims of a chapter, or of all, have each verdict."""
+        return count(self.rows(slug))
 
     def depend(self, env: BuildEnvironment) -> None:
         """Tell Sphinx that the page it reads changes with the cards and the ledger."""
         for file in (self.ledger_path, *(self.root / NOTEBOOKS).glob("*.yml")):
             env.note_dependency(str(file))
+
+
+def count(rows: Iterable[dict[str, Any]]) -> dict[Verdict, int]:
+    """How many rows have each verdict; verdicts that none has are left out."""
+    found = Counter(Verdict(row["verdict"]) for row in rows)
+    return {verdict: found[verdict] for verdict in Verdict if found[verdict]}
 
 
 def read_book(root: Path) -> Book:
@@ -61,7 +70,7 @@ def read_book(root: Path) -> Book:
     known = json.loads(home.ledger.read_text("utf8")) if home.ledger.exists() else {"runs": [], "rows": []}
     by_claim = {(row["chapter"], row["claim"]): row for row in known["rows"]}
     rows = [by_claim.get((row["chapter"], row["claim"]), row) for row in empty["rows"]]
-    return Book(home.root, cards, {**empty, **known, "rows": rows}, home.ledger)
+    return Book(home.root, cards, {**empty, **known, "rows": rows}, home.ledger, read_outside(home.root))
 
 
 class BookDirective(SphinxDirective):

@@ -1,4 +1,4 @@
-"""The head of a chapter: finding, paper, verdicts, cost and departures, all from its card and the ledger."""
+"""The head of a chapter: finding, verdicts, cost, paper, buttons and departures, all from its card and the ledger."""
 
 from __future__ import annotations
 
@@ -9,41 +9,73 @@ from docutils import nodes
 from markupsafe import Markup
 
 from featlib.press.card import Card
-from featlib.press.links import SCOREBOARD, address, chapter_anchor
+from featlib.press.links import NOTEBOOKS, SCOREBOARD, address, chapter_anchor
 from featlib.press.parse import plain
 
+from .badges import badge_path, in_words
 from .base import Book, html
 from .markup import counts_line, join
 
+FINDING = "fl-finding"
+DEPARTS = "departs"
+"""The anchor of the departures on the page of a chapter."""
+
 
 def insert_head(doctree: nodes.document, book: Book, slug: str, page: str) -> None:
-    """Put the head below the first title. The finding is left out where the chapter itself already says it."""
+    """Put the head below the finding: below the paragraph that says it, or else with a paragraph of its own."""
     title = next(iter(doctree.findall(nodes.title)), None)
     if title is None or title.parent is None:
         return
-    said = plain(book.cards[slug].finding) in plain(doctree.astext())
-    title.parent.insert(title.parent.index(title) + 1, html(head(book, slug, page, said)))
+    place = title.parent.index(title) + 1
+    finding = plain(book.cards[slug].finding)
+    said = next((p for p in title.parent.findall(nodes.paragraph) if plain(p.astext()) == finding), None)
+    if said is None:
+        head = Markup('<p class="{}">{}</p>').format(FINDING, book.cards[slug].finding) + draw_head(book, slug, page)
+        title.parent.insert(place, html(head))
+        return
+    said["classes"].append(FINDING)
+    said.parent.insert(said.parent.index(said) + 1, html(draw_head(book, slug, page)))
 
 
-def head(book: Book, slug: str, page: str, said: bool) -> Markup:
-    """The box below the title of a chapter."""
+def draw_head(book: Book, slug: str, page: str) -> Markup:
+    """The lines below the finding of a chapter."""
     card = book.cards[slug]
-    finding = Markup() if said else Markup('<p class="fl-finding">{}</p>').format(card.finding)
-    board = f"{address(page, SCOREBOARD)}.html#{chapter_anchor(slug)}"
     facts = (
-        ("Paper", reference(card)),
-        ("Claims", counts_line(book.counts(slug)) + Markup('<a href="{}">All on the scoreboard</a>').format(board)),
+        ("Claims", counts_line(book.counts(slug)) + badge_link(book, slug, page)),
         ("Cost", Markup("{}").format(cost(card, book.runs(slug)))),
+        ("Paper", reference(card)),
+        ("Open", buttons(book, slug, page)),
     )
     lines = join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, fact) for name, fact in facts)
-    return finding + Markup('<div class="fl-head"><dl>{}</dl>{}</div>').format(lines, departures(card))
+    return Markup('<div class="fl-head"><dl>{}</dl>{}</div>').format(lines, departures(card))
+
+
+def badge_link(book: Book, slug: str, page: str) -> Markup:
+    """The chapter's badge, which leads to its rows on the scoreboard."""
+    board = f"{address(page, SCOREBOARD)}.html#{chapter_anchor(slug)}"
+    return Markup('<a class="fl-badge" href="{}"><img src="{}" height="20" alt="{}"></a>').format(
+        board, address(page, badge_path(slug)), f"All on the scoreboard, {in_words(book.counts(slug))}"
+    )
+
+
+def buttons(book: Book, slug: str, page: str) -> Markup:
+    """Ways to run the chapter. The download is the source of this very page."""
+    links = (
+        ("Download the notebook", address(page, f"_sources/{NOTEBOOKS}/{slug}.ipynb"), Markup(" download")),
+        ("Colab", book.outside.in_colab(slug), Markup()),
+        ("Binder", book.outside.in_binder(slug), Markup()),
+    )
+    return Markup('<span class="fl-buttons">{}</span>').format(
+        join(Markup('<a class="fl-button" href="{}"{}>{}</a>').format(to, extra, name) for name, to, extra in links)
+    )
 
 
 def reference(card: Card) -> Markup:
     """Authors, title, year and a link to the paper."""
     paper = card.paper
     before = Markup("{}. ").format(paper.authors) if paper.authors else Markup()
-    after = Markup(" {},").format(paper.venue) if paper.venue else Markup()
+    venue = paper.venue.replace(str(paper.year), "").strip()
+    after = Markup(" {},").format(venue) if venue else Markup()
     text = before + Markup("<cite>{}</cite>.").format(paper.title) + after + Markup(" {}.").format(paper.year)
     if paper.arxiv:
         return text + Markup(' <a href="https://arxiv.org/abs/{0}">arXiv:{0}</a>').format(paper.arxiv)
@@ -65,12 +97,12 @@ def cost(card: Card, runs: list[dict[str, Any]]) -> str:
 
 
 def departures(card: Card) -> Markup:
-    """What was changed against the paper, folded away."""
+    """What was changed against the paper, the major first, folded away."""
     if not card.departs:
         return Markup()
-    items = join(
-        Markup("<li>{} <small>({})</small></li>").format(depart.what, depart.weight) for depart in card.departs
-    )
-    return Markup("<details><summary>Departs from the paper in {}</summary><ul>{}</ul></details>").format(
-        "one point" if len(card.departs) == 1 else f"{len(card.departs)} points", items
-    )
+    ordered = sorted(card.departs, key=lambda depart: depart.weight != "major")
+    items = join(Markup("<li>{} <small>({})</small></li>").format(depart.what, depart.weight) for depart in ordered)
+    points = "one point" if len(ordered) == 1 else f"{len(ordered)} points"
+    return Markup(
+        '<details class="fl-departs" id="{}"><summary>Departs from the paper in {}</summary><ul>{}</ul></details>'
+    ).format(DEPARTS, points, items)

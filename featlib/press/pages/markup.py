@@ -71,23 +71,31 @@ def estimate(mean: float | None, low: float | None, high: float | None) -> Marku
 
 
 def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[Any]]], label: str) -> Markup:
-    """A table that becomes a list of cards on a narrow screen; each row brings its id (or "").
+    """A table that becomes a list of cards on a narrow screen; each row brings its id (or "")."""
+    lines = join(line(head, name, cells) for name, cells in rows)
+    return frame(head, Markup('<tbody role="rowgroup">{}</tbody>').format(lines), label)
+
+
+def frame(head: Sequence[str], bodies: Markup, label: str) -> Markup:
+    """The table around its rows.
 
     The roles repeat what the elements say, because a browser forgets it once the style sheet stacks the cells.
     """
     heads = join(Markup('<th scope="col" role="columnheader">{}</th>').format(name) for name in head)
-    lines = []
-    for name, cells in rows:
-        first, *others = (
-            Markup('{} data-label="{}"><div>{}</div>').format(Markup(role), title, cell)
-            for role, title, cell in zip(
-                ['scope="row" role="rowheader"', *['role="cell"'] * (len(head) - 1)], head, cells, strict=True
-            )
-        )
-        line = Markup("<th {}</th>").format(first) + join(Markup("<td {}</td>").format(cell) for cell in others)
-        mark = Markup(' id="{}"').format(name) if name else ""
-        lines.append(Markup('<tr role="row"{}>{}</tr>').format(mark, line))
     return Markup(
         '<div class="fl-scroll" role="region" tabindex="0" aria-label="{}"><table class="fl-table" role="table">'
-        '<thead role="rowgroup"><tr role="row">{}</tr></thead><tbody role="rowgroup">{}</tbody></table></div>'
-    ).format(label, heads, join(lines))
+        '<thead role="rowgroup"><tr role="row">{}</tr></thead>{}</table></div>'
+    ).format(label, heads, bodies)
+
+
+def line(head: Sequence[str], name: str, cells: Sequence[Any]) -> Markup:
+    """One row; its first cell is its head. Every cell ends a line, or the search index would join its words."""
+    first, *others = (
+        Markup('{} data-label="{}"><div>{}</div>').format(Markup(role), title, cell)
+        for role, title, cell in zip(
+            ['scope="row" role="rowheader"', *['role="cell"'] * (len(head) - 1)], head, cells, strict=True
+        )
+    )
+    drawn = Markup("<th {}</th>\n").format(first) + join(Markup("<td {}</td>\n").format(cell) for cell in others)
+    mark = Markup(' id="{}"').format(name) if name else ""
+    return Markup('<tr role="row"{}>{}</tr>').format(mark, drawn)

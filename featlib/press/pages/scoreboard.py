@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from docutils import nodes
 from markupsafe import Markup
+from sphinx import addnodes
 
 from featlib.claims import Verdict
 from featlib.press.links import NOTEBOOKS, anchor, chapter_anchor
 
-from .base import Book, BookDirective, html
-from .markup import NOTHING, counts_line, estimate, number, table, verdict_mark
+from .badges import BOOK, badge_path, in_words
+from .base import Book, BookDirective, count, html
+from .dates import rules_written
+from .markup import NOTHING, counts_line, estimate, frame, join, line, table, verdict_mark
+from .row import OUR_OWN, paper_figure, row_links, small, unfolded
 
-HEAD = ("Claim", "The paper", "Ours", "Control", "Beyond the trivial rival", "Verdict")
-OUR_OWN = "ours"
-"""What a card says in `where` for a claim that the paper does not make."""
-INTERVAL = ("mean", "low", "high")
+HEAD = ("Claim", "Kind", "The paper", "Ours", "Seeds", "Verdict")
+COUNTED = ("Claims", "Verdicts")
 COMPARISONS = """Each claim is judged by itself, and nothing is corrected for their number. A 95 % interval misses the
 truth once in twenty times: among the {n} judged so far, about {expected} may stand on the wrong side by chance. Read
 the table as a whole, and do not pick the one row that surprises."""
+EVIDENCE = "Evidence: {}<"
+"""How the table of a claim's evidence begins, see ``featlib.press.evidence``."""
 
 
 class VerdictCounts(BookDirective):
@@ -35,14 +40,79 @@ class VerdictCounts(BookDirective):
 
 
 class Scoreboard(BookDirective):
-    """``{scoreboard}``: counts, downloads, the note on multiple comparisons, and one table per chapter."""
+    """``{scoreboard}``: the note on multiple comparisons, all claims in one table, counts, downloads and badges."""
 
     def render(self, book: Book) -> list[nodes.Node]:
         """The whole page below its title."""
         judged = sum(row["mean"] is not None for row in book.rows())
         note = COMPARISONS.format(n=judged, expected=f"{0.05 * judged:.1g}")
         top = Markup("<p>{}</p>").format(note) if judged else Markup()
-        return [html(top + self.downloads(book)), *(self.chapter(book, slug) for slug in book.cards)]
+        return [
+            html(top),
+            self.section("All claims", self.index(book), html(self.board(book))),
+            self.section("By chapter", html(self.by_chapter(book))),
+            self.section("By kind", html(self.by_kind(book))),
+            self.section("Take it with you", html(self.downloads(book) + self.badges(book))),
+        ]
+
+    def section(self, title: str, *content: nodes.Node) -> nodes.section:
+        """A section of the page."""
+        made = nodes.section("", nodes.title("", title), *content, ids=[nodes.make_id(title)])
+        made["names"].append(title.lower())
+        return made
+
+    def index(self, book: Book) -> addnodes.index:
+        """An entry for each claim, so that the search leads to its row."""
+        entries = [
+            ("single", row["claim"].replace("-", " "), anchor(row["chapter"], row["claim"]), "", None)
+            for row in book.rows()
+        ]
+        return addnodes.index(entries=entries)
+
+    def board(self, book: Book) -> Markup:
+        """The table, each claim with what it unfolds to; the filters wait for the script."""
+        bodies = join(join(self.claims(book, slug)) for slug in book.cards)
+        return filters(book) + Markup('<div data-board="">{}</div>').format(frame(HEAD, bodies, "All claims"))
+
+    def claims(self, book: Book, slug: str) -> Iterable[Markup]:
+        """The rows of one chapter."""
+        written = rules_written(book.root, slug)
+        page = self.to(f"{NOTEBOOKS}/{slug}.html")
+        source = book.root / NOTEBOOKS / f"{slug}.ipynb"
+        shown = source.read_text("utf8") if source.exists() else ""
+        for row in book.rows(slug):
+            seen = EVIDENCE.format(row["claim"]) in shown
+            links = row_links(book, row, page, self.to("ledger.json"), seen)
+            yield Markup(
+                '<tbody role="rowgroup" data-chapter="{}" data-kind="{}" data-verdict="{}" data-seeds="{}">{}'
+                '<tr role="row" class="fl-more"><td role="cell" colspan="{}"><details><summary>Evidence'
+                '<span class="visually-hidden"> for: {}</span></summary>{}</details></td></tr></tbody>\n'
+            ).format(
+                slug,
+                row["kind"],
+                row["verdict"],
+                row["n"],
+                line(HEAD, anchor(slug, row["claim"]), claim_cells(row, book.cards[slug].title)),
+                len(HEAD),
+                row["claim"],
+                unfolded(book, row, written.get(row["claim"]), page, links),
+            )
+
+    def by_chapter(self, book: Book) -> Markup:
+        """The counts of each chapter, all its claims in the denominator."""
+        rows = []
+        for slug, card in book.cards.items():
+            link = Markup('<a id="{}" href="{}">{}</a>').format(
+                chapter_anchor(slug), self.to(f"{NOTEBOOKS}/{slug}.html"), card.title
+            )
+            rows.append(("", counted(link + small(card.finding), book.rows(slug))))
+        return table(("Chapter", *COUNTED), rows, "Counts by chapter")
+
+    def by_kind(self, book: Book) -> Markup:
+        """The counts of each kind of claim."""
+        kinds = sorted({row["kind"] for row in book.rows()})
+        rows = [("", counted(Markup("{}").format(kind), of_kind(book, kind))) for kind in kinds]
+        return table(("Kind", *COUNTED), rows, "Counts by kind")
 
     def downloads(self, book: Book) -> Markup:
         """Links to the ledger, or the reason why there is none."""
@@ -54,15 +124,37 @@ class Scoreboard(BookDirective):
             "<em>{}</em>.</p>"
         ).format(self.to("ledger.json"), self.to("ledger.csv"), book.ledger["preset"])
 
-    def chapter(self, book: Book, slug: str) -> nodes.section:
-        """A section with the claims of one chapter."""
-        card = book.cards[slug]
-        section = nodes.section("", nodes.title("", card.title), ids=[chapter_anchor(slug)])
-        section["names"].append(slug)
-        link = Markup('<p><a href="{}">{}</a></p>').format(self.to(f"{NOTEBOOKS}/{slug}.html"), card.finding)
-        rows = [(anchor(slug, row["claim"]), claim_cells(row)) for row in book.rows(slug)]
-        section += html(link + counts_line(book.counts(slug)) + table(HEAD, rows, f"Claims of {card.title}"))
-        return section
+    def badges(self, book: Book) -> Markup:
+        """All badges; they are drawn from the same ledger."""
+        names = {BOOK: "the whole book", **{slug: card.title for slug, card in book.cards.items()}}
+        items = join(
+            Markup('<li><img src="{0}" height="20" alt="{1}"> <a href="{0}">{2}</a></li>').format(
+                self.to(badge_path(slug)), in_words(book.counts(None if slug == BOOK else slug)), name
+            )
+            for slug, name in names.items()
+        )
+        text = "A badge for a page of your own follows the ledger of each print:"
+        return Markup('<p>{}</p><ul class="fl-badges">{}</ul>').format(text, items)
+
+
+def filters(book: Book) -> Markup:
+    """Three choices and a sign of what they leave; without script all rows show, and there is nothing to choose."""
+    rows = book.rows()
+    chapters = {slug: card.title for slug, card in book.cards.items()}
+    kinds = {kind: kind for kind in sorted({row["kind"] for row in rows})}
+    verdicts = {verdict.value: f"{verdict.value} ({n})" for verdict, n in count(rows).items()}
+    fields = (("chapter", chapters), ("verdict", verdicts), ("kind", kinds))
+    return Markup('<form class="fl-filter" hidden>{}<p role="status"></p></form>').format(
+        join(choice(name, options) for name, options in fields)
+    )
+
+
+def choice(name: str, options: dict[str, str]) -> Markup:
+    """One filter."""
+    items = join(Markup('<option value="{}">{}</option>').format(value, words) for value, words in options.items())
+    return Markup(
+        '<label>{} <select name="{}" autocomplete="off"><option value="">all</option>{}</select></label>'
+    ).format(name.capitalize(), name, items)
 
 
 def plural(n: int, word: str) -> str:
@@ -70,62 +162,32 @@ def plural(n: int, word: str) -> str:
     return word if n == 1 else f"{word}s"
 
 
-def claim_cells(row: dict[str, Any]) -> list[Markup]:
+def of_kind(book: Book, kind: str) -> list[dict[str, Any]]:
+    """The rows of one kind."""
+    return [row for row in book.rows() if row["kind"] == kind]
+
+
+def counted(name: Markup, rows: list[dict[str, Any]]) -> list[Markup]:
+    """The cells of a table of counts."""
+    return [name, Markup("{}").format(len(rows)), counts_line(count(rows))]
+
+
+def claim_cells(row: dict[str, Any], title: str) -> list[Markup]:
     """The cells of one claim, in the order of ``HEAD``."""
-    return [claim(row), paper(row), ours(row), control(row), rival(row), verdict(row)]
-
-
-def claim(row: dict[str, Any]) -> Markup:
-    """Statement, rule and permalink."""
-    name = anchor(row["chapter"], row["claim"])
-    return Markup(
-        '<span class="fl-says">{}</span><small>Rule: {}.</small>'
-        '<small><a class="fl-id" href="#{}" title="Permanent link to this claim">{}</a> · {}</small>'
-    ).format(row["says"], row["rule_words"] or "none", name, row["claim"], row["kind"])
-
-
-def paper(row: dict[str, Any]) -> Markup:
-    """The paper's figure, or that only the direction is known, and where the claim stands."""
-    if row["where"] == OUR_OWN:
-        return NOTHING.format("a claim of ours") + small(row["paper"]["note"])
-    known = row["paper"]["value"]
-    figure = "direction only" if known is None else number(known)
-    return Markup("{}{}{}").format(figure, small(row["paper"]["note"]), small(row["where"]))
-
-
-def small(text: str | None) -> Markup:
-    """A line in small type, or nothing."""
-    return Markup("<small>{}</small>").format(text) if text else Markup()
+    own = row["where"] == OUR_OWN
+    return [
+        Markup('<span class="fl-says">{}</span>{}').format(row["says"], small(title)),
+        Markup("{}").format(row["kind"]),
+        NOTHING.format("a claim of ours") if own else Markup("{}").format(paper_figure(row)),
+        ours(row),
+        Markup("{}").format(row["n"]),
+        verdict_mark(Verdict(row["verdict"])),
+    ]
 
 
 def ours(row: dict[str, Any]) -> Markup:
-    """Our mean, its interval and the number of seeds."""
+    """Our mean with its interval."""
     if row["mean"] is None:
         return NOTHING.format("no samples")
     low, high = row["interval"] or (None, None)
-    return estimate(row["mean"], low, high) + small(row["unit"]) + small(f"{row['n']} {plural(row['n'], 'seed')}")
-
-
-def beside(found: dict[str, Any] | None) -> Markup:
-    """The figure of a control or a rival above its name, or that there is none."""
-    if found is None:
-        return NOTHING.format("none")
-    figure = NOTHING.format("no samples") if found["mean"] is None else estimate(*(found[k] for k in INTERVAL))
-    return figure + small(found["name"])
-
-
-def control(row: dict[str, Any]) -> Markup:
-    """What the control measured, and whether it failed the rule, as it must."""
-    failed = (row["control"] or {}).get("failed")
-    outcome = {None: "", True: "failed the rule, as it must", False: "passed the rule, as it must not"}[failed]
-    return beside(row["control"]) + small(outcome)
-
-
-def rival(row: dict[str, Any]) -> Markup:
-    """By how much we beat the dumbest method that could do the job."""
-    return beside(row["rival"])
-
-
-def verdict(row: dict[str, Any]) -> Markup:
-    """The verdict as shape and word, and why."""
-    return verdict_mark(Verdict(row["verdict"])) + small(row["reason"])
+    return estimate(row["mean"], low, high) + small(row["unit"])
