@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from .alt import undescribed
 from .card import Card
 from .evidence import MIME, EvidenceError, evidence_html, parse_evidence
 from .home import Home
@@ -45,7 +46,8 @@ def stage(home: Home, cards: Mapping[str, Card], executed: Mapping[str, Path]) -
         executed: the executed notebook of each chapter that has one; the others are printed without outputs.
 
     Raises:
-        StageError: if an executed notebook does not have the code cells of the chapter.
+        StageError: if an executed notebook does not have the code cells of the chapter, or shows a picture without a
+            description.
     """
     home.build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.build, prefix="stage-") as name:
@@ -100,6 +102,7 @@ def stage_chapter(source: Path, card: Card, executed: Path | None, tree: Path) -
                 cell["source"] = GLUED.sub(lambda place: "" if place[1] else "*(not yet run)*", cell["source"])
     else:
         fill(notebook, read_notebook(executed), card, source.name)
+        refuse_undescribed(notebook, source.name)
         save_picture(notebook, tree / PICTURES, source)
     (tree / "notebooks" / source.name).write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", "utf8")
 
@@ -120,6 +123,16 @@ def fill(notebook: Notebook, executed: Notebook, card: Card, name: str) -> None:
         cell["execution_count"] = done["execution_count"]
         shown = (prepare(output, card) for output in done["outputs"])
         cell["outputs"] = [output for output in shown if output is not None]
+
+
+def refuse_undescribed(notebook: Notebook, name: str) -> None:
+    """A picture without a description does not get into the book.
+
+    Raises:
+        StageError: if there is one; the message names the cell, and what to write there.
+    """
+    for said in undescribed(notebook):
+        raise StageError(f"{name}: {said}")
 
 
 def evidence_today(payload: Any, card: Card) -> str:
