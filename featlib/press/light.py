@@ -23,7 +23,9 @@ NEEDED = {
     "sphinx-thebe": None,
     "design-tabs.js": re.compile(r'class="[^"]*\bsd-tab'),
     "sphinx-design.min.css": re.compile(r'class="[^"]*\bsd-'),
-    "togglebutton": re.compile(r'class="(?:[^"]* )?(?:toggle[ "]|admonition[^"]* dropdown[ "])'),
+    "togglebutton": re.compile(
+        r'class="(?:(?:[^"]* )?toggle[ "]|[^"]*\b(?:admonition\b[^"]* dropdown|dropdown admonition))'
+    ),
     "clipboard.min.js": re.compile(r"<pre\b"),
     "copybutton": re.compile(r"<pre\b"),
     "mystnb.": re.compile(r'class="[^"]*\bcell\b'),

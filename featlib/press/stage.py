@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -24,6 +25,8 @@ PICTURE = "picture"
 """Tag of the cell whose image stands for the chapter on the home page."""
 INJECTED = "injected-parameters"
 """Tag of the cell that papermill adds; it has no counterpart in the source."""
+CARD_WIDTH = 640
+"""Pixels of a picture on the home page: twice what the card shows."""
 PICTURES = Path("book", "assets", "chapters")
 SUFFIXES = {"image/svg+xml": ".svg", "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 Notebook = dict[str, Any]
@@ -163,6 +166,18 @@ def prepare(output: dict[str, Any], card: Card) -> dict[str, Any] | None:
     return output
 
 
+def save_small(content: bytes, path: Path) -> None:
+    """Save an image for a card on the home page; a large one is made smaller, for the page shows all chapters."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        if image.width <= CARD_WIDTH:
+            path.write_bytes(content)
+            return
+        small = image.convert("RGB").resize((CARD_WIDTH, round(image.height * CARD_WIDTH / image.width)))
+        small.save(path.with_suffix(".webp"), quality=70, method=6)
+
+
 def save_picture(notebook: Notebook, folder: Path, source: Path) -> None:
     """Save the chapter's picture for the home page.
 
@@ -177,7 +192,9 @@ def save_picture(notebook: Notebook, folder: Path, source: Path) -> None:
             if kind in output.get("data", {}):
                 folder.mkdir(parents=True, exist_ok=True)
                 content = "".join(output["data"][kind])
-                path = folder / f"{source.stem}{suffix}"
-                path.write_bytes(content.encode() if suffix == ".svg" else base64.b64decode(content))
+                if suffix == ".svg":
+                    (folder / f"{source.stem}.svg").write_text(content, "utf8")
+                else:
+                    save_small(base64.b64decode(content), folder / f"{source.stem}{suffix}")
                 return
     raise StageError(f"{source.name}: the cell tagged {PICTURE!r} shows no image")
