@@ -68,6 +68,12 @@ def style() -> None:
     )
 
 
+LIGHT = 150_000
+"""Bytes of one picture: what is heavier at full fineness is drawn again, coarser. Lines never are, many photographs."""
+FINENESS = ((2.0, 80), (1.5, 75), (1.5, 60), (1.2, 50))
+"""Pixels for each point of a screen, and the quality of the compression."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A finished picture with its description; as the last value of a cell it shows itself."""
@@ -102,11 +108,18 @@ def show(figure: Figure, describe: str) -> Picture:
         ValueError: if the description is missing, or is a file name or a word or two.
     """
     _check_description(describe)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", dpi=2 * figure.dpi, pil_kwargs={"quality": 80, "method": 6})
+    drawn = (_draw(figure, scale, quality) for scale, quality in FINENESS)
+    webp = next((picture for picture in drawn if len(picture) <= LIGHT), None) or _draw(figure, *FINENESS[-1])
     width = round(figure.get_figwidth() * figure.dpi)
     plt.close(figure)
-    return Picture(buffer.getvalue(), describe, width)
+    return Picture(webp, describe, width)
+
+
+def _draw(figure: Figure, scale: float, quality: int) -> bytes:
+    """A figure as webp, at some multiple of its resolution."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="webp", dpi=scale * figure.dpi, pil_kwargs={"quality": quality, "method": 6})
+    return buffer.getvalue()
 
 
 def overlay(image: Image, heat: Heat, strength: float = 0.6) -> Image:

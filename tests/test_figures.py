@@ -35,6 +35,14 @@ def test_a_figure_without_a_description_is_refused(describe):
     plt.close("all")
 
 
+def test_a_figure_of_many_photographs_is_drawn_coarser_and_keeps_its_size():
+    noise = np.random.default_rng(0).random((200, 200, 3))
+    heavy = figures.show(figures.image_grid([[noise] * 6] * 4, list("abcdef")), "Noise in every one of its cells.")
+    assert len(heavy.webp) <= figures.LIGHT
+    assert heavy.width == 750
+    assert Image.open(io.BytesIO(heavy.webp)).width < 2 * heavy.width
+
+
 def test_overlay_marks_where_the_map_is_high_and_stays_a_picture():
     image = np.full((8, 8, 3), 0.5)
     heat = np.zeros((8, 8))

@@ -1,4 +1,4 @@
-"""Asserts a printed site: its pages say what they must, no link is broken, nothing comes from another host."""
+"""Asserts a printed site: its pages say what they must, no link is broken, nothing is foreign, heavy or undescribed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import urlsplit
 
 import yaml
 
+from .alt import fault
 from .card import Card
 from .home import Home
 from .links import SCOREBOARD
-from .parse import Page, Use, parse, plain
+from .parse import CSS_USE, Page, Use, parse, plain, sheet_uses
+from .weight import local, over_budget
 
-PAGE_BUDGET = 1_500_000
-"""Bytes of one page with its own images, uncompressed. Scripts, styles and fonts are shared and not counted."""
 MADE = frozenset({"index", "genindex", "search", "py-modindex"})
 """Pages that Jupyter Book adds by itself."""
 
-CSS_USE = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
 SCRIPT_USE = re.compile(r"(?:https?:)?//[^\s'\"`]+\.(?:m?js|css|woff2?|wasm)\b")
-IGNORED = frozenset({"mailto", "data", "javascript", "tel", "blob"})
 
 
 def check_site(html: Path, home: Home, cards: Mapping[str, Card]) -> list[str]:
@@ -34,6 +32,7 @@ def check_site(html: Path, home: Home, cards: Mapping[str, Card]) -> list[str]:
         *missing_words(pages, home, cards),
         *broken_links(html, pages),
         *outside_hosts(html, pages),
+        *undescribed_images(pages),
         *over_budget(html, pages),
     ]
 
@@ -120,21 +119,6 @@ def ids(html: Path, file: Path, pages: Mapping[str, Page]) -> frozenset[str]:
     return pages[file.relative_to(html.resolve()).as_posix()[:-5]].ids
 
 
-def local(use: Use) -> tuple[str, str] | None:
-    """Path and fragment of an address within the site; ``None`` for any other."""
-    parts = urlsplit(use.url)
-    if parts.scheme in IGNORED or parts.scheme or parts.netloc:
-        return None
-    address, fragment = urldefrag(use.url)
-    return unquote(address.partition("?")[0]), unquote(fragment)
-
-
-def sheet_uses(sheet: Path) -> list[Use]:
-    """What a style sheet loads."""
-    found = CSS_USE.findall(sheet.read_text("utf8", errors="replace"))
-    return [Use("style", address or imported, loads=True) for address, imported in found]
-
-
 def outside_hosts(html: Path, pages: Mapping[str, Page]) -> Iterator[str]:
     """Scripts, styles, fonts, images and frames that another host would have to serve."""
     for name, page in pages.items():
@@ -156,14 +140,8 @@ def foreign(url: str) -> bool:
     return bool(parts.netloc) and parts.scheme in {"", "http", "https", "ftp"}
 
 
-def over_budget(html: Path, pages: Mapping[str, Page]) -> Iterator[str]:
-    """Pages whose own bytes, with the images they show, are more than ``PAGE_BUDGET``."""
+def undescribed_images(pages: Mapping[str, Page]) -> Iterator[str]:
+    """Images that say nothing to those who do not see them."""
     for name, page in pages.items():
-        files = {html / f"{name}.html"}
-        for use in page.uses:
-            target = local(use)
-            if use.kind in {"img", "source", "video", "audio", "object", "iframe"} and target:
-                files.add(((html / name).parent / target[0]).resolve())
-        weight = sum(file.stat().st_size for file in files if file.is_file())
-        if weight > PAGE_BUDGET:
-            yield f"{name}.html: weighs {weight:,} bytes with its images, the budget is {PAGE_BUDGET:,}"
+        said = ((image, fault(image)) for image in page.images)
+        yield from (f"{name}.html: {image.name} {what}" for image, what in said if what)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+
+from .alt import Image, images
 
 # Which attribute of which element holds an address, and whether the browser loads it without being asked.
 ADDRESSES = {
@@ -38,6 +41,14 @@ BLOCKS = frozenset(
 )
 
 
+FRAMES = "featlib-frames"
+"""Class of a picture to touch: its states are counted apart from the page."""
+CSS_USE = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)")
+PICTURE_TO_TOUCH = re.compile(rf'<fieldset class="{FRAMES}".*?</fieldset>', re.DOTALL)
+FONT = re.compile(r"@font-face\s*\{[^}]*\}")
+FAMILY = re.compile(r"font-family\s*:\s*['\"]?([^;'\"}]+)")
+
+
 @dataclass(frozen=True)
 class Use:
     """One address on a page: the element that names it, and whether the browser loads it by itself."""
@@ -45,6 +56,10 @@ class Use:
     kind: str
     url: str
     loads: bool
+    framed: bool = False
+    """Whether it belongs to a picture to touch."""
+    family: str = ""
+    """Of a font: its name."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +71,40 @@ class Page:
     uses: tuple[Use, ...]
     scripts: str
     styles: str
+    images: tuple[Image, ...]
+    tags: frozenset[str]
+    frames: int
+    """Bytes of the pictures to touch."""
 
 
 def parse(path: Path) -> Page:
     """Read a page."""
+    source = path.read_text("utf8")
     reader = _Reader()
-    reader.feed(path.read_text("utf8"))
+    reader.feed(source)
     reader.close()
-    text = "".join(reader.article if reader.has_article else reader.text)
     return Page(
-        plain(text), frozenset(reader.ids), tuple(reader.uses), "\n".join(reader.scripts), "\n".join(reader.styles)
+        text=plain("".join(reader.article if reader.has_article else reader.text)),
+        ids=frozenset(reader.ids),
+        uses=tuple(reader.uses),
+        scripts="\n".join(reader.scripts),
+        styles="\n".join(reader.styles),
+        images=tuple(images(source)),
+        tags=frozenset(reader.tags),
+        frames=sum(len(piece.encode()) for piece in PICTURE_TO_TOUCH.findall(source)),
     )
+
+
+def sheet_uses(sheet: Path) -> list[Use]:
+    """What a style sheet loads."""
+    text = sheet.read_text("utf8", errors="replace")
+    fonts = [
+        Use("style", url or imported, loads=True, family=(FAMILY.search(face) or [""] * 2)[1].strip())
+        for face in FONT.findall(text)
+        for url, imported in CSS_USE.findall(face)
+    ]
+    others = [Use("style", url or imported, loads=True) for url, imported in CSS_USE.findall(FONT.sub("", text))]
+    return [*fonts, *others]
 
 
 def plain(text: str) -> str:
@@ -88,10 +126,15 @@ class _Reader(HTMLParser):
         self.depth = 0
         self.has_article = False
         self.within = ""
+        self.tags: set[str] = set()
+        self.in_frames = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note anchors, addresses and styles of an element."""
         given = {name: value or "" for name, value in attrs}
+        self.tags.add(tag)
+        if tag == "fieldset":
+            self.in_frames += bool(self.in_frames or FRAMES in given.get("class", "").split())
         self.within = tag if tag in {"script", "style"} else ""
         if tag == "article":
             self.depth += 1
@@ -100,9 +143,10 @@ class _Reader(HTMLParser):
         self.styles.append(given.get("style", ""))
         for name, value in given.items():
             if (tag, name.removeprefix("xlink:")) in ADDRESSES and value:
-                self.uses.append(Use(tag, value, ADDRESSES[tag, name.removeprefix("xlink:")]))
+                self.add(tag, value, ADDRESSES[tag, name.removeprefix("xlink:")])
             elif name == "srcset":
-                self.uses += [Use("img", part.split()[0], True) for part in value.split(",") if part.strip()]
+                for part in value.split(","):
+                    self.add("img", (part.split() or [""])[0], True)
         self.handle_link(tag, given)
         self.handle_break(tag)
 
@@ -110,9 +154,14 @@ class _Reader(HTMLParser):
         """Addresses in ``<link>`` and in ``<meta http-equiv="refresh">``."""
         if tag == "link" and given.get("href"):
             loads = bool(LINKS_THAT_LOAD & set(given.get("rel", "").lower().split()))
-            self.uses.append(Use("link", given["href"], loads))
+            self.add("link", given["href"], loads)
         if tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
-            self.uses.append(Use("meta", given.get("content", "").partition("url=")[2].strip(), False))
+            self.add("meta", given.get("content", "").partition("url=")[2].strip(), False)
+
+    def add(self, kind: str, url: str, loads: bool) -> None:
+        """Note an address."""
+        if url:
+            self.uses.append(Use(kind, url, loads, framed=self.in_frames > 0))
 
     def handle_break(self, tag: str) -> None:
         """Words of two blocks do not run together."""
@@ -123,6 +172,7 @@ class _Reader(HTMLParser):
         """Leave an element."""
         self.within = ""
         self.depth -= tag == "article"
+        self.in_frames -= tag == "fieldset" and self.in_frames > 0
         self.handle_break(tag)
 
     def handle_data(self, data: str) -> None:

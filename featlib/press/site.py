@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .check import check_site
 from .home import Home
+from .light import lighten
 from .stage import StageError, replace_folder, stage
 
 __all__ = ["PrintError", "StageError", "check_site", "print_site", "stage"]
@@ -30,6 +31,7 @@ def print_site(home: Home) -> Path:
 
     Raises:
         PrintError: if Jupyter Book fails or warns; the message holds what it said.
+        IconError: if a page asks for an icon that nobody has drawn.
     """
     with tempfile.TemporaryDirectory(dir=home.build, prefix="print-") as name:
         command = "from jupyter_book.cli.main import main; main()"
@@ -46,6 +48,7 @@ def print_site(home: Home) -> Path:
         printed = Path(name) / "_build" / "html"
         if done.returncode != 0 or not (printed / "index.html").exists():
             raise PrintError(complaint(done.stdout + done.stderr, home))
+        lighten(printed)
         replace_folder(printed, home.html)
     return home.html
 

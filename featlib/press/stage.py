@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from .alt import undescribed
 from .card import Card
 from .evidence import MIME, EvidenceError, evidence_html, parse_evidence
 from .home import Home
@@ -23,6 +25,8 @@ PICTURE = "picture"
 """Tag of the cell whose image stands for the chapter on the home page."""
 INJECTED = "injected-parameters"
 """Tag of the cell that papermill adds; it has no counterpart in the source."""
+CARD_WIDTH = 640
+"""Pixels of a picture on the home page: twice what the card shows."""
 PICTURES = Path("book", "assets", "chapters")
 SUFFIXES = {"image/svg+xml": ".svg", "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 Notebook = dict[str, Any]
@@ -45,7 +49,8 @@ def stage(home: Home, cards: Mapping[str, Card], executed: Mapping[str, Path]) -
         executed: the executed notebook of each chapter that has one; the others are printed without outputs.
 
     Raises:
-        StageError: if an executed notebook does not have the code cells of the chapter.
+        StageError: if an executed notebook does not have the code cells of the chapter, or shows a picture without a
+            description.
     """
     home.build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.build, prefix="stage-") as name:
@@ -100,6 +105,7 @@ def stage_chapter(source: Path, card: Card, executed: Path | None, tree: Path) -
                 cell["source"] = GLUED.sub(lambda place: "" if place[1] else "*(not yet run)*", cell["source"])
     else:
         fill(notebook, read_notebook(executed), card, source.name)
+        refuse_undescribed(notebook, source.name)
         save_picture(notebook, tree / PICTURES, source)
     (tree / "notebooks" / source.name).write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", "utf8")
 
@@ -120,6 +126,16 @@ def fill(notebook: Notebook, executed: Notebook, card: Card, name: str) -> None:
         cell["execution_count"] = done["execution_count"]
         shown = (prepare(output, card) for output in done["outputs"])
         cell["outputs"] = [output for output in shown if output is not None]
+
+
+def refuse_undescribed(notebook: Notebook, name: str) -> None:
+    """A picture without a description does not get into the book.
+
+    Raises:
+        StageError: if there is one; the message names the cell, and what to write there.
+    """
+    for said in undescribed(notebook):
+        raise StageError(f"{name}: {said}")
 
 
 def evidence_today(payload: Any, card: Card) -> str:
@@ -150,6 +166,18 @@ def prepare(output: dict[str, Any], card: Card) -> dict[str, Any] | None:
     return output
 
 
+def save_small(content: bytes, path: Path) -> None:
+    """Save an image for a card on the home page; a large one is made smaller, for the page shows all chapters."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as image:
+        if image.width <= CARD_WIDTH:
+            path.write_bytes(content)
+            return
+        small = image.convert("RGB").resize((CARD_WIDTH, round(image.height * CARD_WIDTH / image.width)))
+        small.save(path.with_suffix(".webp"), quality=70, method=6)
+
+
 def save_picture(notebook: Notebook, folder: Path, source: Path) -> None:
     """Save the chapter's picture for the home page.
 
@@ -164,7 +192,9 @@ def save_picture(notebook: Notebook, folder: Path, source: Path) -> None:
             if kind in output.get("data", {}):
                 folder.mkdir(parents=True, exist_ok=True)
                 content = "".join(output["data"][kind])
-                path = folder / f"{source.stem}{suffix}"
-                path.write_bytes(content.encode() if suffix == ".svg" else base64.b64decode(content))
+                if suffix == ".svg":
+                    (folder / f"{source.stem}.svg").write_text(content, "utf8")
+                else:
+                    save_small(base64.b64decode(content), folder / f"{source.stem}{suffix}")
                 return
     raise StageError(f"{source.name}: the cell tagged {PICTURE!r} shows no image")

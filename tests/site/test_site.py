@@ -10,8 +10,9 @@ import pytest
 from tiny_site import ALPHA, BETA, HOSTILE, TinySite, notebook, prose
 
 from featlib.claims import Verdict
-from featlib.press import check
+from featlib.press import weight
 from featlib.press.check import check_site
+from featlib.press.parse import parse
 from featlib.press.site import PrintError, print_site, stage
 
 
@@ -176,7 +177,7 @@ class TestFaults:
             (
                 "book/data.html",
                 "</article>",
-                '<img src="//img.example.org/z.png" alt=""></article>',
+                '<img src="//img.example.org/z.png" alt="" role="presentation"></article>',
                 "book/data.html: img //img.example.org/z.png comes from outside the site",
             ),
             (
@@ -264,20 +265,51 @@ class TestFaults:
         assert found
         assert all(re.fullmatch(rf"\S+: \w+ (\.\./)?{name}(\?\S+)? leads nowhere", fault) for fault in found)
 
-    def test_a_page_over_its_budget_is_found_images_included(self, printed, monkeypatch):
-        text = (printed.home.html / "book" / "home.html").stat().st_size
-        static = printed.home.html / "_static"
-        # The chapter's picture, and the mark in the sidebar.
-        picture = sum((static / name).stat().st_size for name in ("chapters/alpha.png", "mark.svg"))
-        padding = 100_000
-        with changed(printed, "book/home.html", "</article>", f"<!--{'x' * padding}--></article>"):
-            whole = text + padding + len("<!---->") + picture
-            monkeypatch.setattr(check, "PAGE_BUDGET", whole)
-            assert faults(printed) == []
-            monkeypatch.setattr(check, "PAGE_BUDGET", whole - 1)
-            assert self.one(printed) == (
-                f"book/home.html: weighs {whole:,} bytes with its images, the budget is {whole - 1:,}"
-            )
+    @pytest.mark.parametrize(
+        ("image", "fault"),
+        [
+            ('<img src="../_static/chapters/../favicon.svg">', "has no alt"),
+            ('<img src="../_static/favicon.svg" alt="">', "has an empty alt and is not marked as decoration"),
+            ('<img src="../_static/favicon.svg" alt="favicon.svg">', "has a file name for an alt: 'favicon.svg'"),
+            ('<img src="../_static/favicon.svg" alt="the mark">', "has an alt of fewer than 4 words: 'the mark'"),
+        ],
+    )
+    def test_an_image_without_words_is_found(self, printed, image, fault):
+        with changed(printed, "book/data.html", "</article>", f"{image}</article>"):
+            found = self.one(printed)
+        assert found.startswith("book/data.html: ../_static/")
+        assert fault in found
+
+    def test_a_page_over_its_budget_is_found_with_its_heaviest_files(self, printed, monkeypatch):
+        monkeypatch.setattr(weight, "COLD", over := self.weigh(printed).cold)
+        assert not [fault for fault in faults(printed) if "home" in fault]
+        monkeypatch.setattr(weight, "COLD", over - 1)
+        (found,) = (fault for fault in faults(printed) if fault.startswith("book/home.html"))
+        assert found.startswith(f"book/home.html: loads {over:,} bytes, its frames apart; the budget is {over - 1:,}; ")
+        assert "most: _static/styles/pydata-sphinx-theme.css" in found
+
+    def test_frames_are_counted_apart_with_their_images(self, printed, monkeypatch):
+        before = self.weigh(printed)
+        mark = (printed.home.html / "_static" / "favicon.svg").stat().st_size
+        other = printed.home.html / "_static" / "state.svg"
+        other.write_text("<svg/>" * 100)
+        image = '<img src="../_static/{}" alt="one two three four">'.format
+        frames = f'<fieldset class="featlib-frames" id="f">{image("state.svg")}{image("favicon.svg")}</fieldset>'
+        try:
+            with changed(printed, "book/home.html", "</article>", f"{frames}</article>"):
+                after = self.weigh(printed)
+                monkeypatch.setattr(weight, "WHOLE", after.cold + after.frames - 1)
+                monkeypatch.setattr(weight, "COLD", after.cold)
+                (found,) = (fault for fault in faults(printed) if fault.startswith("book/home.html"))
+        finally:
+            other.unlink()
+        assert mark > 0
+        assert after.cold == before.cold  # the mark is loaded by the page anyway
+        assert (before.frames, after.frames) == (0, len(frames) + 600)
+        assert f"most: its frames {after.frames:,}" in found
+
+    def weigh(self, site):
+        return weight.weigh(site.home.html, "book/home", parse(site.home.html / "book" / "home.html"))
 
 
 def test_warnings_stop_the_print_and_the_older_site_stays(tmp_path):

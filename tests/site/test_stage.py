@@ -2,7 +2,10 @@
 
 import base64
 import copy
+import io
 
+import numpy as np
+import PIL.Image
 import pytest
 import yaml
 from tiny_site import ALPHA, PIXEL, code, display, prose, stripped
@@ -124,10 +127,63 @@ def test_prose_that_waits_for_a_run_says_so(tiny):
     [("image/png", PIXEL, "png"), ("image/webp", PIXEL, "webp"), ("image/svg+xml", "<svg>ä</svg>", "svg")],
 )
 def test_the_picture_is_saved_byte_for_byte(tiny, kind, content, suffix):
-    tiny.run["cells"][3]["outputs"] = [display({"text/plain": "no"}), display({kind: content})]
+    described = {kind: content, "text/html": "<p>the same, described</p>"}
+    tiny.run["cells"][3]["outputs"] = [display({"text/plain": "no"}), display(described)]
     stage(tiny.home, tiny.cards, tiny.executed)
     saved = (tiny.home.stage / "book" / "assets" / "chapters" / f"alpha.{suffix}").read_bytes()
     assert saved == (content.encode() if suffix == "svg" else base64.b64decode(PIXEL))
+
+
+def test_a_large_picture_is_made_small_for_the_home_page(tiny):
+    noise = np.random.default_rng(0).integers(0, 255, (900, 1600, 3), np.uint8)
+    large = io.BytesIO()
+    PIL.Image.fromarray(noise).save(large, "png")
+    data = {"image/png": base64.b64encode(large.getvalue()).decode(), "text/html": "<p>noise</p>"}
+    tiny.run["cells"][3]["outputs"] = [display(data)]
+    stage(tiny.home, tiny.cards, tiny.executed)
+    (saved,) = (tiny.home.stage / "book" / "assets" / "chapters").iterdir()
+    assert saved.name == "alpha.webp"
+    with PIL.Image.open(saved) as picture:
+        assert picture.size == (640, 360)
+
+
+GOOD = "Two lines that cross at 0.4."
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"image/png": PIXEL, "text/plain": "<Figure>"}, "shows a bare image/png without a description"),
+        ({"image/svg+xml": "<svg/>"}, "shows a bare image/svg+xml without a description"),
+        ({"application/papermill.record/image/png": PIXEL}, "shows a bare image/png without a description"),
+        ({"text/html": f'<img src="data:,"><img src="data:," alt="{GOOD}">'}, "shows an image that has no alt"),
+        ({"text/html": '<img src="data:," alt=" ">'}, "shows an image that has an empty alt"),
+        ({"text/html": '<img src="data:," alt="figure_1.png">'}, "has a file name for an alt: 'figure_1.png'"),
+        ({"text/html": '<img src="data:," alt="accuracy per layer">'}, "fewer than 4 words: 'accuracy per layer'"),
+    ],
+)
+def test_a_picture_without_a_description_is_refused_and_its_cell_named(tiny, data, said):
+    tiny.run["cells"][4]["outputs"] = [display(data)]
+    with pytest.raises(StageError) as refused:
+        stage(tiny.home, tiny.cards, tiny.executed)
+    assert str(refused.value).startswith("alpha.ipynb: code cell 3 ")
+    assert said in str(refused.value)
+    assert "figures.show(figure, describe=...)" in str(refused.value)
+
+
+def test_a_described_or_decorative_picture_is_let_in(tiny):
+    html = f'<img src="data:," alt="{GOOD}"><img src="data:," alt="" role="presentation"><a href="#"><img alt="">x</a>'
+    tiny.run["cells"][4]["outputs"] = [display({"text/html": html, "image/png": PIXEL})]
+    stage(tiny.home, tiny.cards, tiny.executed)
+    assert outputs(tiny.staged())[2][0]["data"]["text/html"] == html
+
+
+def test_an_image_in_the_prose_needs_words_too(tiny):
+    for notebook in (tiny.run, source := stripped(tiny.run)):
+        notebook["cells"][0]["source"] += "\n\n![map](map.png)\n"
+    tiny.write("alpha", source, ALPHA)
+    with pytest.raises(StageError, match=r"the image map\.png in the text has an alt of fewer than 4 words: 'map'"):
+        stage(tiny.home, tiny.cards, tiny.executed)
 
 
 def test_a_picture_cell_without_an_image_is_refused(tiny):

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from zlib import crc32
 
+import numpy as np
+import pandas as pd
 import yaml
 
 from featlib.press.card import load_cards
@@ -125,6 +127,12 @@ def display(data, **metadata):
     return {"output_type": "display_data", "metadata": metadata, "data": data}
 
 
+def shown(describe):
+    """An output as ``figures.show`` leaves it."""
+    html = f'<img class="featlib-figure" src="data:image/png;base64,{PIXEL}" alt="{describe}" width="1">'
+    return display({"text/html": html, "image/png": PIXEL, "text/plain": describe})
+
+
 def glued(name, value):
     """An output as ``glue(name, value, display=False)`` leaves it."""
     prefix = "application/papermill.record/"
@@ -155,7 +163,7 @@ def executed_alpha():
         prose(MARKDOWN),
         code("seed: int = 0", tags=["parameters"]),
         code("seed = 3", tags=["injected-parameters"]),
-        code("show(picture)", display({"image/png": PIXEL, "text/plain": "<Figure>"}), tags=["picture"]),
+        code("show(picture)", shown("A single point, grey and alone."), tags=["picture"]),
         code("print('seen')", {"output_type": "stream", "name": "stdout", "text": "seen it all\n"}),
         *(code(f"ledger.record({name!r})", evidence(name)) for name in SAMPLES),
         code("glue()", glued("gain", "+21 points")),
@@ -170,6 +178,62 @@ def stripped(executed):
         if cell["cell_type"] == "code":
             cell.update(outputs=[], execution_count=None)
     return source
+
+
+def touchable():
+    """Cells for what a browser does: pictures to touch, a wide table, long code, notes, a fold, a formula."""
+    from featlib import figures, widgets
+
+    shades = {"red": (0.8, 0.1, 0.1), "green": (0.1, 0.6, 0.1), "blue": (0.1, 0.1, 0.9)}
+    states = [
+        figures.picture(np.full((40, 60, 3), shades[name]) * scale, f"A field of {name}, {word} in tone.")
+        for scale, word in ((1.0, "bright"), (0.5, "dark"))
+        for name in shades
+    ]
+    grid = widgets.frames(states, {"tone": ["bright", "dark"], "colour": list(shades)}, "One field in several colours")
+    noise = figures.picture(np.random.default_rng(0).random((90, 120, 3)), "Noise in every colour, for its weight.")
+    wide = pd.DataFrame({f"column number {n}": [n, n * 1000] for n in range(12)}, index=["first", "second"])
+    styled = wide.style.set_caption("A table that is wider than a telephone")
+    return [
+        prose(MARKDOWN_FOR_BROWSERS),
+        code("widgets.frames(...)", display({"text/html": grid.html(), "text/plain": "frames"})),
+        code("noise", display({"text/html": noise.html(), "text/plain": "noise"})),
+        code("wide", display({"text/html": wide.to_html(), "text/plain": "table"})),
+        code("styled", display({"text/html": styled.to_html(table_uuid="styled"), "text/plain": "table"})),
+        code(f"value = {' + '.join(str(n) for n in range(90))}"),
+    ]
+
+
+MARKDOWN_FOR_BROWSERS = """## Touch it
+
+A hippopotamus stands here, so that the search has something to find.[^why] A note
+{cite:p}`selvaraju2017gradcam` ends it.
+
+[^why]: A footnote that says why.
+
+```{margin}
+An aside in the margin.
+```
+
+```{admonition} Exercise
+:class: dropdown
+
+The solution was hidden.
+```
+
+```{note}
+A plain note.
+```
+
+```{warning}
+A plain warning.
+```
+
+$$
+O = U \\Sigma V^\\top = \\sum_k \\sigma_k u_k v_k^\\top, \\quad L = O v_1 = \\sigma_1 u_1,
+\\quad L' = O' v_1' = \\sigma_1' u_1', \\quad a + b + c + d + e + f + g + h
+$$
+"""
 
 
 class TinySite:
@@ -205,6 +269,13 @@ class TinySite:
         """Write a chapter and its card."""
         (self.home.notebooks / f"{slug}.ipynb").write_text(json.dumps(source), "utf8")
         (self.home.notebooks / f"{slug}.yml").write_text(yaml.safe_dump(card, allow_unicode=True), "utf8")
+
+    def add(self, name, text):
+        """Write one more page and list it."""
+        (self.home.root / "book" / f"{name}.md").write_text(text, "utf8")
+        toc = yaml.safe_load((self.home.root / "_toc.yml").read_text("utf8"))
+        toc["parts"][1]["chapters"].append({"file": f"book/{name}"})
+        (self.home.root / "_toc.yml").write_text(yaml.safe_dump(toc), "utf8")
 
     def collect(self):
         """Write the ledger of the one run of alpha."""

@@ -1,0 +1,157 @@
+"""What a reader does with a page: search, menus, themes, folds, keys; and what the page costs to load."""
+
+import re
+
+import pytest
+from reader import CHAPTER, NARROW
+
+from featlib.press.parse import parse
+from featlib.press.weight import COLD, weigh
+
+
+def theme(page):
+    return page.evaluate("document.documentElement.dataset.theme")
+
+
+def test_search_finds_a_chapter_by_keyboard(visit):
+    page = visit().go("book/home.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("hippopotamus")
+    page.keyboard.press("Enter")
+    result = page.locator("#search-results a", has_text="The alpha chapter")
+    result.first.wait_for()
+    result.first.press("Enter")
+    page.wait_for_url(re.compile(re.escape(CHAPTER)))
+    assert page.locator("span.highlighted", has_text="hippopotamus").count() == 1
+
+
+def test_search_finds_a_claim(visit):
+    page = visit().go("search.html?q=survive+noise")
+    page.locator("#search-results a", has_text="Scoreboard").first.wait_for()
+
+
+def test_the_theme_switch_goes_round_by_keyboard_and_is_remembered(visit):
+    page = visit().go()
+    switch = page.locator(".theme-switch-button:visible")
+    seen, paper = [], []
+    for _ in range(3):
+        switch.press("Enter")
+        assert switch.evaluate("e => e === document.activeElement")
+        assert switch.locator("svg:visible").count() == 1
+        seen.append(page.evaluate("document.documentElement.dataset.mode"))
+        paper.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert sorted(seen) == ["auto", "dark", "light"]
+    assert paper[seen.index("dark")] != paper[seen.index("light")]
+    while theme(page) != "dark":
+        switch.press("Enter")
+    page.reload()
+    assert theme(page) == "dark"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_first_visit_has_the_colours_of_the_system_before_any_script_file_runs(visit, scheme):
+    window = visit(color_scheme=scheme)
+    window.page.route("**/*.js*", lambda route: route.abort())
+    page = window.go()
+    assert theme(page) == scheme
+    window.complaints.clear()
+
+
+def test_without_script_the_page_has_its_colours(visit):
+    page = visit(java_script_enabled=False).go()
+    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+    assert (ink, paper) != ("rgb(0, 0, 0)", "rgba(0, 0, 0, 0)")
+    assert page.locator("article h1:visible").count() == 1
+
+
+@pytest.mark.parametrize("menu", ["launch", "source", "download"])
+def test_menus_open_move_and_close_by_keyboard(visit, menu):
+    page = visit().go()
+    button = page.locator(f".dropdown-{menu}-buttons > button")
+    items = page.locator(f".dropdown-{menu}-buttons .dropdown-item")
+    assert button.locator("svg").count() == 1
+    assert not items.first.is_visible()
+    button.press("Enter")
+    assert button.get_attribute("aria-expanded") == "true"
+    assert items.first.is_visible()
+    page.keyboard.press("ArrowDown")
+    assert items.first.evaluate("e => e === document.activeElement")
+    page.keyboard.press("ArrowUp")
+    assert items.last.evaluate("e => e === document.activeElement")
+    page.keyboard.press("Escape")
+    assert not items.first.is_visible()
+    assert button.get_attribute("aria-expanded") == "false"
+    assert button.evaluate("e => e === document.activeElement")
+
+
+def test_a_menu_closes_when_the_reader_goes_elsewhere_and_stays_on_the_page(visit):
+    page = visit(viewport=NARROW).go()
+    menu = page.locator(".dropdown-download-buttons .dropdown-menu")
+    page.locator(".dropdown-download-buttons > button").click()
+    box = menu.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= NARROW["width"]
+    page.locator(".dropdown-source-buttons > button").click()
+    assert not menu.is_visible()
+    page.mouse.click(200, NARROW["height"] - 20)
+    assert page.locator(".dropdown-menu:visible").count() == 0
+    page.locator(".dropdown-download-buttons > button").press("Enter")
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    assert not menu.is_visible()
+
+
+def test_launch_and_download_lead_to_this_chapter(visit):
+    page = visit().go()
+    links = page.locator(".dropdown-item[href]").evaluate_all("all => all.map(e => e.href)")
+    assert sum(link.endswith("notebooks/alpha.ipynb") for link in links) == 3
+
+
+def test_fullscreen_and_sidebar_answer_to_keys(visit):
+    page = visit().go()
+    page.locator(".btn-fullscreen-button").press("Enter")
+    page.wait_for_function("document.fullscreenElement !== null")
+    page.locator(".btn-fullscreen-button").press("Enter")
+    page.wait_for_function("document.fullscreenElement === null")
+    side = page.locator("#pst-primary-sidebar")
+    assert side.is_visible()
+    page.locator(".primary-toggle").press("Enter")
+    side.wait_for(state="hidden")
+
+
+def test_on_a_narrow_screen_the_sidebar_opens_as_a_dialog_and_gives_the_focus_back(visit):
+    page = visit(viewport=NARROW).go()
+    toggle = page.locator(".primary-toggle")
+    toggle.press("Enter")
+    assert page.locator("#pst-primary-sidebar-modal a", has_text="The beta chapter").is_visible()
+    page.keyboard.press("Escape")
+    assert toggle.evaluate("e => e === document.activeElement")
+
+
+def test_a_hidden_solution_opens(visit):
+    page = visit().go()
+    solution = page.get_by_text("The solution was hidden.")
+    hidden = solution.evaluate("e => getComputedStyle(e).visibility === 'hidden' || !e.checkVisibility()")
+    assert hidden
+    page.locator(".admonition.dropdown button, .admonition.dropdown summary").first.press("Enter")
+    page.wait_for_function("e => getComputedStyle(e).visibility === 'visible'", arg=solution.element_handle())
+
+
+def test_code_can_be_copied_by_keyboard(visit):
+    page = visit(permissions=["clipboard-read", "clipboard-write"]).go()
+    page.locator("div.highlight button.copybtn").first.press("Enter")
+    page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('seed: int = 0')")
+
+
+@pytest.mark.parametrize("name", [CHAPTER, "book/home.html", "book/scoreboard.html", "search.html"])
+def test_a_page_loads_what_the_budget_counts_and_no_more(visit, site, name):
+    window = visit()
+    window.go(name).wait_for_load_state("networkidle")
+    own = name.removesuffix(".html")
+    weight = weigh(site, own, parse(site / name))
+    loaded = {url.removeprefix(window.address).partition("?")[0]: len(r.body()) for url, r in window.loaded.items()}
+    loaded.pop("favicon.ico", None)
+    heavy = weight.cold + weight.frames
+    assert sum(loaded.values()) <= heavy
+    assert sum(loaded.values()) >= 0.97 * heavy  # the mark in the tab is fetched behind the scenes
+    assert weight.cold < COLD

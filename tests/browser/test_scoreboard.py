@@ -1,0 +1,89 @@
+"""The scoreboard as a reader works it: filters, sorting, rows that unfold; all of it by keyboard too."""
+
+import itertools
+
+import pytest
+
+BOARD = "book/scoreboard.html"
+
+
+@pytest.fixture
+def board(visit):
+    return visit().go(BOARD)
+
+
+def needs(page, selector, what):
+    if not page.locator(selector).count():
+        pytest.skip(f"the scoreboard has no {what} ({selector}) yet")
+
+
+def rows(page):
+    """The claims that show, by their ids."""
+    shown = page.locator("[data-board] tbody tr[id^=claim-]:visible")
+    return shown.evaluate_all("all => all.map(row => row.id)")
+
+
+@pytest.mark.parametrize("name", ["chapter", "verdict", "kind"])
+def test_a_filter_keeps_what_it_names_and_lets_go_again(board, name):
+    needs(board, "[data-board]", "table with a handle")
+    needs(board, f"select[name={name}]", f"filter by {name}")
+    everything = rows(board)
+    assert len(everything) == 6
+    choice = board.locator(f"select[name={name}]")
+    options = choice.locator("option").evaluate_all("all => all.map(option => option.value)")
+    kept = []
+    for value in options[1:]:
+        choice.select_option(value)
+        kept.append(rows(board))
+        assert 0 < len(kept[-1]) < 6
+    assert sorted(itertools.chain.from_iterable(kept)) == sorted(everything)
+    choice.select_option(options[0])
+    assert rows(board) == everything
+
+
+def test_filters_work_together_and_say_how_many_are_left(board):
+    needs(board, "[data-board]", "table with a handle")
+    needs(board, "select[name=chapter]", "filter by chapter")
+    board.locator("select[name=chapter]").select_option(index=1)
+    inside = rows(board)
+    board.locator("select[name=kind]").select_option(index=1)
+    assert set(rows(board)) < set(inside)
+    live = board.locator("[aria-live], [role=status], output")
+    assert any(str(len(rows(board))) in text for text in live.all_inner_texts())
+
+
+def test_sorting_by_keyboard_turns_the_rows_round_and_says_so(board):
+    needs(board, "[data-board]", "table with a handle")
+    needs(board, "[data-board] th button", "button to sort by")
+    button = board.locator("[data-board] th button").first
+    heading = button.locator("xpath=ancestor::th")
+    button.press("Enter")
+    one, up = heading.get_attribute("aria-sort"), rows(board)
+    button.press("Enter")
+    other, down = heading.get_attribute("aria-sort"), rows(board)
+    assert {one, other} == {"ascending", "descending"}
+    assert sorted(up) == sorted(down)
+    assert up != down
+    assert button.evaluate("e => e === document.activeElement")
+
+
+def test_a_row_unfolds_by_keyboard(board):
+    needs(board, "[data-board]", "table with a handle")
+    needs(board, "[data-board] :is(details, button[aria-expanded])", "row that unfolds")
+    fold = board.locator("[data-board] :is(details > summary, button[aria-expanded])").first
+    before = len(board.locator("[data-board]").inner_text())
+    fold.press("Enter")
+    board.wait_for_timeout(200)
+    assert len(board.locator("[data-board]").inner_text()) > before
+
+
+def test_a_link_to_a_claim_shows_that_claim(visit):
+    page = visit().go(f"{BOARD}#claim-alpha-holds")
+    assert page.locator("#claim-alpha-holds").is_visible()
+    assert page.locator("#claim-alpha-holds").bounding_box()["y"] < page.viewport_size["height"]
+
+
+def test_without_script_it_is_a_plain_table_with_every_claim(visit):
+    page = visit(java_script_enabled=False).go(BOARD)
+    assert page.locator("tr[id^=claim-]:visible").count() == 6
+    assert page.locator("select:visible").count() == 0
