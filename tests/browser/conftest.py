@@ -32,8 +32,6 @@ def site(tmp_path_factory):
     book = tiny_site.TinySite(tmp_path_factory.mktemp("browser") / "a book")
     book.run["cells"] += tiny_site.touchable()
     book.write("alpha", tiny_site.stripped(book.run), tiny_site.ALPHA)
-    bibliography = "# Bibliography\n\nWhat the book cites.\n\n```{bibliography}\n```\n"
-    book.add("bibliography", bibliography)
     book.collect()
     stage(book.home, book.cards, book.executed)
     print_site(book.home)

@@ -268,10 +268,10 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("image", "fault"),
         [
-            ('<img src="../_static/chapters/../favicon.svg">', "has no alt"),
-            ('<img src="../_static/favicon.svg" alt="">', "has an empty alt and is not marked as decoration"),
-            ('<img src="../_static/favicon.svg" alt="favicon.svg">', "has a file name for an alt: 'favicon.svg'"),
-            ('<img src="../_static/favicon.svg" alt="the mark">', "has an alt of fewer than 4 words: 'the mark'"),
+            ('<img src="../_static/chapters/../mark.svg">', "has no alt"),
+            ('<img src="../_static/mark.svg" alt="">', "has an empty alt and is not marked as decoration"),
+            ('<img src="../_static/mark.svg" alt="mark.svg">', "has a file name for an alt: 'mark.svg'"),
+            ('<img src="../_static/mark.svg" alt="the mark">', "has an alt of fewer than 4 words: 'the mark'"),
         ],
     )
     def test_an_image_without_words_is_found(self, printed, image, fault):
@@ -290,11 +290,11 @@ class TestFaults:
 
     def test_frames_are_counted_apart_with_their_images(self, printed, monkeypatch):
         before = self.weigh(printed)
-        mark = (printed.home.html / "_static" / "favicon.svg").stat().st_size
+        mark = (printed.home.html / "_static" / "mark.svg").stat().st_size
         other = printed.home.html / "_static" / "state.svg"
         other.write_text("<svg/>" * 100)
         image = '<img src="../_static/{}" alt="one two three four">'.format
-        frames = f'<fieldset class="featlib-frames" id="f">{image("state.svg")}{image("favicon.svg")}</fieldset>'
+        frames = f'<fieldset class="featlib-frames" id="f">{image("state.svg")}{image("mark.svg")}</fieldset>'
         try:
             with changed(printed, "book/home.html", "</article>", f"{frames}</article>"):
                 after = self.weigh(printed)
