@@ -62,6 +62,7 @@ PAGES = {
     "data": "# Data\n\nWhere the bytes come from.\n\n```{data-sources}\n```\n",
     "status": "# Status\n\nWhat it took.\n\n```{status}\n```\n",
     "glossary": "# Glossary\n\nWhat words mean.\n\n```{glossary}\nfeature\n  What a <network> answers to.\n```\n",
+    "bibliography": "# Bibliography\n\nWhat the book cites.\n\n```{bibliography}\n```\n",
     "performance": "# Performance\n\nWhat it costs.\n\n```{performance}\n```\n",
 }
 MARKDOWN = r"""# The alpha chapter
@@ -89,10 +90,6 @@ An *aside*.
 It is *two*.
 
 </details>
-
-```{bibliography}
-:filter: docname in docnames
-```
 """
 WAITING = """# The beta chapter
 
