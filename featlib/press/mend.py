@@ -12,6 +12,8 @@ OLD_ROLES = re.compile(r' role="doc-biblioentry"|(?<=<div) role="list"(?= class=
 # A header cell without a word heads nothing; pandas writes them at the corner of a table.
 EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|&nbsp;|\u00a0)*</th>")
 SIDEBAR = re.compile(r'<div id="pst-primary-sidebar"(?! role)')
+# Folds of the module index that answer to a mouse alone; without them it is unfolded.
+TOGGLER = re.compile(r'<img\b[^>]*class="toggler"[^>]*>')
 # The words beside a logo say what it is.
 LOGO = re.compile(r'<img alt="[^"]* logo" src=')
 # On a first visit the theme writes an error to the console, and shows no colours until its script has run.
@@ -24,6 +26,7 @@ STEPS: tuple[Callable[[str], str], ...] = (
     lambda page: OLD_ROLES.sub("", page),
     lambda page: EMPTY_HEADER.sub(r"<td\1></td>", page),
     lambda page: SIDEBAR.sub('<div id="pst-primary-sidebar" role="navigation" aria-label="Book"', page),
+    lambda page: TOGGLER.sub("", page),
     lambda page: LOGO.sub('<img alt="" src=', page),
     lambda page: page.replace(MODE, 'localStorage.getItem("mode") || "auto"'),
     lambda page: page.replace(THEME, f'localStorage.getItem("theme") || {BY_SYSTEM}'),
