@@ -26,6 +26,7 @@ lab: env  ## open the chapters in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 test: lint  ## lint, types, import arrows, then all tests on real data
+	@$(BIN)/python tools/browser.py
 	@$(BIN)/python -c "from featlib.data import sources; sources.fetch()"
 	@$(BIN)/pytest -n $(JOBS)
 

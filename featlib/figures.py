@@ -68,7 +68,7 @@ def style() -> None:
     )
 
 
-LIGHT = 120_000
+LIGHT = 55_000
 """Bytes of one picture: what is heavier at full fineness is drawn again, coarser. Lines never are, many photographs."""
 FINENESS = ((2.0, 80), (1.5, 75), (1.5, 60), (1.2, 50))
 """Pixels for each point of a screen, and the quality of the compression."""

@@ -9,10 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LISTS = Path("/var/lib/apt/lists")
 HOW = "install one with `sudo apt-get install chromium`, or put any Chrome or Chromium on the PATH"
 
 
@@ -25,9 +23,7 @@ def install() -> bool:
     """Put in Debian's Chromium; ``False`` if this is no Debian, or not root, or no package could be had."""
     if not shutil.which("apt-get") or os.geteuid() != 0:
         return False
-    commands = [["apt-get", "install", "-y", "--no-install-recommends", "chromium"]]
-    if not LISTS.is_dir() or not any(LISTS.glob("*_Packages*")):
-        commands.insert(0, ["apt-get", "update"])
+    commands = [["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]]
     print("no browser: installing chromium with apt-get", file=sys.stderr)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in commands:

@@ -56,12 +56,10 @@ def publish(app: Sphinx, problem: Exception | None) -> None:
 def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Say what the page is, and take off what the theme adds and the book has no use for.
 
-    The scripts of sphinx-thebe name an outside host; the launch menu stands, in words, in the head of each chapter.
+    The scripts of sphinx-thebe name an outside host, and the book has no such button.
     """
     scripts = context.get("script_files", [])
     context["script_files"] = [script for script in scripts if "thebe" not in f"{script}{vars(script)}".lower()]
-    buttons = context.get("header_buttons", [])
-    context["header_buttons"] = [button for button in buttons if button.get("label") != "launch-buttons"]
     context["metatags"] = context.get("metatags", "") + metadata(
         app, read_book(Path(app.srcdir)), page, doctree, context
     )
