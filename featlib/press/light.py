@@ -42,6 +42,8 @@ INLINE_SCRIPT = re.compile(r"<script\b[^>]*>(.+?)</script>", re.DOTALL)
 NAMED = re.compile(r"\b(?:class|id)=(?:\"([^\"]*)\"|'([^']*)')")
 PICTURE = re.compile(r'(?<=src=")data:image/(?P<kind>webp|png|jpeg);base64,(?P<data>[A-Za-z0-9+/=\s]{2000,})(?=")')
 TOKEN = re.compile(r'<span class="(?P<name>[a-z][a-z0-9]?)">(?P<text>[^<]*)</span>')
+CALM = frozenset({"o", "sa", "si"})
+"""Operators, string prefixes and braces in strings: a colour of their own costs more bytes than it helps eyes."""
 MAP = re.compile(r"//# sourceMappingURL=\S+")
 TINT = re.compile(r'\[data-theme="(\w+)"\] \.highlight ?(?:\.([a-z][a-z0-9]?))?\{([^}]*)\}')
 PLAIN = re.compile(r"(?<![-\w])color:([^;]*)")
@@ -67,7 +69,7 @@ def lighten(site: Path) -> None:
     for path, text in scripts.items():
         path.write_text(mend.mend_script(MAP.sub("", text)), "utf8")
     slim_sheets(static, [*pages.values()], [*scripts.values()])
-    tinted = tints((static / "pygments.css").read_text("utf8"))
+    tinted = tints((static / "pygments.css").read_text("utf8")) - CALM
     for path, text in pages.items():
         plainer = TOKEN.sub(lambda token: token[0] if token["name"] in tinted else token["text"], text)
         path.write_text(stamp(images_as_files(plainer, path, static), path), "utf8")
