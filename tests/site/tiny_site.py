@@ -268,10 +268,11 @@ class TinySite:
         (self.home.notebooks / f"{slug}.yml").write_text(yaml.safe_dump(card, allow_unicode=True), "utf8")
 
     def add(self, name, text):
-        """Write one more page and list it."""
+        """Write one more page, and list it unless it is listed."""
         (self.home.root / "book" / f"{name}.md").write_text(text, "utf8")
         toc = yaml.safe_load((self.home.root / "_toc.yml").read_text("utf8"))
-        toc["parts"][1]["chapters"].append({"file": f"book/{name}"})
+        listed = toc["parts"][1]["chapters"]
+        listed += [entry] if (entry := {"file": f"book/{name}"}) not in listed else []
         (self.home.root / "_toc.yml").write_text(yaml.safe_dump(toc), "utf8")
 
     def collect(self):
