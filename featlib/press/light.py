@@ -20,6 +20,7 @@ __all__ = ["lighten"]
 # A script or a style sheet, and what a page must hold to need it.
 NEEDED = {
     "scripts/fontawesome.js": None,
+    "scripts/bootstrap.js": re.compile(r'data-bs-toggle="(?!tooltip")'),
     "sphinx-thebe": None,
     "design-tabs.js": re.compile(r'class="[^"]*\bsd-tab'),
     "sphinx-design.min.css": re.compile(r'class="[^"]*\bsd-'),

@@ -74,10 +74,12 @@ def test_axe_finds_nothing_once_menus_folds_and_sidebars_are_open(visit, axe):
         page = window.go()
         for fold in page.locator("article summary").all():
             fold.click()
-        page.locator(".dropdown-download-buttons > button").click()
-        assert page.locator(".dropdown-download-buttons .dropdown-menu").is_visible()
+        for menu in page.locator(".dropdown > [data-bs-toggle=dropdown]").all():
+            menu.click()
+            assert page.locator(".dropdown-menu:visible").count() == 1
+            assert faults(page, axe) == []
+            page.keyboard.press("Escape")
         assert faults(page, axe) == []
-        page.keyboard.press("Escape")
         if size is NARROW:
             page.locator(".primary-toggle").click()
             assert page.locator("#pst-primary-sidebar-modal").is_visible()

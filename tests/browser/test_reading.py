@@ -36,7 +36,7 @@ def test_the_theme_switch_goes_round_by_keyboard_and_is_remembered(visit):
     seen, paper = [], []
     for _ in range(3):
         switch.press("Enter")
-        assert switch.evaluate("e => e === document.activeElement")
+        assert has_focus(switch)
         assert switch.locator("svg:visible").count() == 1
         seen.append(page.evaluate("document.documentElement.dataset.mode"))
         paper.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
@@ -66,59 +66,78 @@ def test_without_script_the_page_has_the_colours_of_the_light_theme(visit):
     assert without.evaluate(ours) == with_script.evaluate(ours)
 
 
-@pytest.mark.parametrize("menu", ["launch", "source", "download"])
-def test_menus_open_move_and_close_by_keyboard(visit, menu):
+def menus(page):
+    """The menus in the head of a page."""
+    found = page.locator(".dropdown:has(> [data-bs-toggle=dropdown])").all()
+    if not found:
+        pytest.skip("the head of a page has no menus: its buttons are links")
+    return [(menu.locator("> button"), menu.locator(".dropdown-item")) for menu in found]
+
+
+def has_focus(element):
+    return element.evaluate("e => e === document.activeElement")
+
+
+def test_menus_open_move_and_close_by_keyboard(visit):
     page = visit().go()
-    button = page.locator(f".dropdown-{menu}-buttons > button")
-    items = page.locator(f".dropdown-{menu}-buttons .dropdown-item")
-    assert button.locator("svg").count() == 1
-    assert not items.first.is_visible()
-    button.press("Enter")
-    assert button.get_attribute("aria-expanded") == "true"
-    assert items.first.is_visible()
-    page.keyboard.press("ArrowDown")
-    assert items.first.evaluate("e => e === document.activeElement")
-    page.keyboard.press("ArrowUp")
-    assert items.last.evaluate("e => e === document.activeElement")
-    page.keyboard.press("Escape")
-    assert not items.first.is_visible()
-    assert button.get_attribute("aria-expanded") == "false"
-    assert button.evaluate("e => e === document.activeElement")
+    for button, items in menus(page):
+        assert button.locator("svg").count() == 1
+        assert not items.first.is_visible()
+        button.press("Enter")
+        assert button.get_attribute("aria-expanded") == "true"
+        assert items.first.is_visible()
+        page.keyboard.press("ArrowDown")
+        assert has_focus(items.first)
+        page.keyboard.press("ArrowUp")
+        assert has_focus(items.last)
+        page.keyboard.press("Escape")
+        assert not items.first.is_visible()
+        assert button.get_attribute("aria-expanded") == "false"
+        assert has_focus(button)
 
 
 def test_a_menu_closes_when_the_reader_goes_elsewhere_and_stays_on_the_page(visit):
     page = visit(viewport=NARROW).go()
-    menu = page.locator(".dropdown-download-buttons .dropdown-menu")
-    page.locator(".dropdown-download-buttons > button").click()
-    box = menu.bounding_box()
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= NARROW["width"]
-    page.locator(".dropdown-source-buttons > button").click()
-    assert not menu.is_visible()
-    page.locator("article h2").first.click()
-    assert page.locator(".dropdown-menu:visible").count() == 0
-    page.locator(".dropdown-download-buttons > button").press("Enter")
-    for _ in range(4):
-        page.keyboard.press("Tab")
-    assert not menu.is_visible()
+    for button, items in menus(page):
+        button.click()
+        box = items.first.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= NARROW["width"]
+        page.locator("article h2").first.click()
+        assert not items.first.is_visible()
+        button.press("Enter")
+        for _ in range(items.count() + 1):
+            page.keyboard.press("Tab")
+        assert not items.first.is_visible()
+        page.evaluate("scrollTo(0, 0)")
 
 
 def test_launch_and_download_lead_to_this_chapter(visit):
-    page = visit().go()
-    links = page.locator(".dropdown-item[href]").evaluate_all("all => all.map(e => e.href)")
-    assert sum(link.endswith("notebooks/alpha.ipynb") for link in links) == 3
+    links = visit().go().locator("a[href$='notebooks/alpha.ipynb']").evaluate_all("all => all.map(e => e.href)")
+    for start in ("http://127.0.0.1", "https://colab.research.google.com/", "https://mybinder.org/"):
+        assert any(link.startswith(start) for link in links), start
 
 
-def test_fullscreen_and_sidebar_answer_to_keys(visit):
+def test_fullscreen_answers_to_keys(visit):
     page = visit().go()
-    page.locator(".btn-fullscreen-button").press("Enter")
+    button = page.locator(".btn-fullscreen-button")
+    if not button.count():
+        pytest.skip("the head of a page has no fullscreen button: every browser has a key for it")
+    button.press("Enter")
     page.wait_for_function("document.fullscreenElement !== null")
-    page.locator(".btn-fullscreen-button").press("Enter")
+    button.press("Enter")
     page.wait_for_function("document.fullscreenElement === null")
-    side = page.locator("#pst-primary-sidebar")
+
+
+def test_the_sidebar_answers_to_keys(visit):
+    page = visit().go()
+    side, toggle = page.locator("#pst-primary-sidebar"), page.locator(".primary-toggle")
     assert side.is_visible()
-    page.locator(".primary-toggle").press("Enter")
+    toggle.press("Enter")
     side.wait_for(state="hidden")
+    toggle.press("Enter")
+    side.wait_for(state="visible")
+    assert has_focus(toggle)
 
 
 def test_on_a_narrow_screen_the_sidebar_opens_as_a_dialog_and_gives_the_focus_back(visit):
@@ -127,7 +146,7 @@ def test_on_a_narrow_screen_the_sidebar_opens_as_a_dialog_and_gives_the_focus_ba
     toggle.press("Enter")
     assert page.locator("#pst-primary-sidebar-modal a", has_text="The beta chapter").is_visible()
     page.keyboard.press("Escape")
-    assert toggle.evaluate("e => e === document.activeElement")
+    assert has_focus(toggle)
 
 
 def test_a_hidden_solution_opens(visit):
@@ -152,8 +171,8 @@ def test_a_page_loads_what_the_budget_counts_and_no_more(visit, site, name):
     own = name.removesuffix(".html")
     weight = weigh(site, own, parse(site / name))
     loaded = {url.removeprefix(window.address).partition("?")[0]: len(r.body()) for url, r in window.loaded.items()}
-    loaded.pop("favicon.ico", None)
-    heavy = weight.cold + weight.frames
-    assert sum(loaded.values()) <= heavy
-    assert sum(loaded.values()) >= 0.97 * heavy  # the mark in the tab is fetched behind the scenes
+    assert sum(loaded.values()) <= weight.cold + weight.frames
+    # Fonts and backgrounds are fetched when something needs them; what a page names itself, always.
+    assert [file for file in weight.files if file not in loaded and file.endswith((".js", ".css"))] == []
+    assert all(loaded.get(file, size) == size for file, size in weight.files.items() if not file.endswith(".html"))
     assert weight.cold < COLD

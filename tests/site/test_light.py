@@ -87,14 +87,15 @@ def test_what_looks_like_an_icon_in_text_is_left_alone():
         ('<div class="dropdown admonition">x</div>', {"togglebutton.js"}),
         ('<div class="admonition tip dropdown">x</div>', {"togglebutton.js"}),
         ('<p class="a toggle">x</p>', {"togglebutton.js"}),
-        ('<button class="dropdown-toggle">x</button>', set()),
+        ('<button class="dropdown-toggle" data-bs-toggle="tooltip">x</button>', set()),
+        ('<button data-bs-toggle="dropdown">x</button>', {"scripts/bootstrap.js"}),
         ('<div id="search-results"></div>', {"searchindex.js"}),
         ('<div class="sd-tab-set">x</div>', {"design-tabs.js", "sphinx-design.min.css"}),
     ],
 )
 def test_scripts_and_sheets_are_loaded_only_where_something_needs_them(body, kept):
     optional = {"copybutton.js", "clipboard.min.js", "pygments.css", "togglebutton.js", "searchindex.js"}
-    optional |= {"design-tabs.js", "sphinx-design.min.css", "scripts/fontawesome.js"}
+    optional |= {"design-tabs.js", "sphinx-design.min.css", "scripts/fontawesome.js", "scripts/bootstrap.js"}
     always = {"scripts/pydata-sphinx-theme.js", "featlib.css", "ours.js"}
     tags = "".join(
         f'<link href="../_static/{name}?v=1" rel="stylesheet" />\n'
