@@ -37,9 +37,11 @@ def test_a_figure_without_a_description_is_refused(describe):
 
 def test_a_figure_of_many_photographs_is_drawn_coarser_and_keeps_its_size():
     noise = np.random.default_rng(0).random((200, 200, 3))
-    heavy = figures.show(figures.image_grid([[noise] * 6] * 4, list("abcdef")), "Noise in every one of its cells.")
+    grid = figures.image_grid([[noise] * 3] * 2, list("abc"))
+    wanted = round(grid.get_figwidth() * grid.dpi)
+    heavy = figures.show(grid, "Noise in every one of its cells.")
     assert len(heavy.webp) <= figures.LIGHT
-    assert heavy.width == 750
+    assert heavy.width == wanted
     assert Image.open(io.BytesIO(heavy.webp)).width < 2 * heavy.width
 
 

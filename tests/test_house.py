@@ -1,6 +1,7 @@
 """The house holds together: versions agree, rooms keep their size, the public files say the same thing."""
 
 import ast
+import doctest
 import importlib
 import json
 import re
@@ -62,6 +63,13 @@ def test_rooms_keep_their_size(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if ">>> " in path.read_text()], ids=lambda path: path.stem)
+def test_examples_in_docstrings_run(path):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    module = sys.modules.get(name) or importlib.import_module(name)
+    assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
 def test_importing_the_library_imports_nothing_heavy():

@@ -101,11 +101,6 @@ class TestPrinted:
                 assert levels.count(1) == 1
                 assert all(after <= before + 1 for before, after in pairwise(levels)), path.name
 
-    def test_the_theme_shows_no_menu_that_a_chapter_has_in_its_head(self, printed):
-        header = page(printed, "notebooks/alpha.html").partition("header-article__inner")[2].partition("<article")[0]
-        assert "colab" not in header.lower()
-        assert "_sources" not in header
-
 
 def light(colour):
     """Relative luminance, as WCAG defines it."""
