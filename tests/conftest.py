@@ -1,5 +1,10 @@
 """What all tests share."""
 
+import os
+
+# before torch is imported: two workers with two threads each on two cores wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import jaxtyping
 import pytest
 

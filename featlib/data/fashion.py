@@ -1,0 +1,67 @@
+"""Fashion-MNIST :cite:p:`xiao2017fashion`: grey pictures of clothes, 28 by 28, in ten balanced classes."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from featlib.data import sources
+
+__all__ = ["CLASSES", "FOOTWEAR", "Garments", "garments"]
+
+CLASSES = (
+    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+FOOTWEAR = (5, 7, 9)
+"""Classes of what is worn on feet."""
+
+_PREFIX = {"train": "train", "test": "t10k"}
+_HEADER = {"images": 16, "labels": 8}
+
+
+@dataclass(frozen=True)
+class Garments:
+    """Pictures in [0, 1] and their classes."""
+
+    images: Float[Tensor, "garments 28 28"]
+    labels: Int[Tensor, " garments"]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.labels)
+
+
+def garments(split: Literal["train", "test"] = "train", most: int | None = None, seed: int | None = None) -> Garments:
+    """60,000 garments to learn from, or 10,000 to test on.
+
+    Args:
+        split: which.
+        most: keep only so many.
+        seed: shuffle them first, so that ``most`` is a random part.
+
+    Raises:
+        ValueError: for an unknown split or a ``most`` that is not positive.
+        DataError: if the data is not on this machine; the message says how to fetch it.
+    """
+    if split not in _PREFIX:
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    if most is not None and most < 1:
+        raise ValueError(f"most must be positive, got {most}")
+    images, labels = (_read(split, kind) for kind in ("images", "labels"))
+    order = np.arange(len(labels)) if seed is None else np.random.default_rng(seed).permutation(len(labels))
+    order = order[:most]
+    pixels = torch.from_numpy(images.reshape(-1, 28, 28)[order]).float() / 255
+    return Garments(pixels, torch.from_numpy(labels[order].astype(np.int64)))
+
+
+def _read(split: str, kind: str) -> np.ndarray:
+    """The bytes of one file behind its header."""
+    dimensions = 3 if kind == "images" else 1
+    path = sources.folder("fashion-mnist") / f"{_PREFIX[split]}-{kind}-idx{dimensions}-ubyte.gz"
+    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=_HEADER[kind])

@@ -1,0 +1,170 @@
+r"""Many small networks as one: a training loop for :class:`featlib.models.mlp.MLP` with its backward pass by hand.
+
+The loss of each network is the sum over its outputs of the mean binary cross-entropy over its batch; networks do not
+see each other. :func:`one_by_one` trains the same networks in a plain loop over modules and is the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from featlib.models.mlp import MLP
+
+__all__ = ["Batches", "History", "adam", "momentum", "one_by_one", "train"]
+
+Batches: TypeAlias = Callable[[int], Sequence[Tensor]]
+"""From the step to inputs (networks, batch, inputs), labels in [0, 1] (networks, batch, outputs) and, if some labels
+count more than others, weights of the labels' shape (axes of size one are stretched)."""
+
+CACHE = 1_000_000
+"""Bytes of activations up to which networks go through the layers together: beyond a core's cache it no longer pays."""
+
+
+@dataclass
+class History:
+    """What happened on the way: after ``steps[i]`` steps ``losses[i]`` (a value for each network and output)."""
+
+    steps: list[int] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+    watched: list[Any] = field(default_factory=list)
+
+    @property
+    def loss(self) -> Float[Tensor, "records networks outputs"]:
+        """All losses, the first record first."""
+        return torch.stack(self.losses)
+
+
+def adam(model: MLP, learning_rate: float = 1e-3) -> torch.optim.Optimizer:
+    """Adam for all networks in one fused step."""
+    return torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+
+
+def momentum(model: MLP, learning_rate: float = 0.05, momentum: float = 0.9) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum for all networks in one fused step."""
+    return torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum, fused=True)
+
+
+@torch.no_grad()
+def train(
+    model: MLP,
+    optimiser: torch.optim.Optimizer,
+    batches: Batches,
+    steps: int,
+    first: int = 0,
+    dropout: float = 0.0,
+    every: int = 100,
+    watch: Callable[[int], Any] | None = None,
+) -> History:
+    """Train all networks of a stack, each on its own batches.
+
+    The gradients are written by hand, for the networks that fit a core's cache together, and the optimiser takes one
+    step for all. With wide layers or large batches that comes to one network at a time, which is then the faster way.
+
+    Args:
+        model: the networks; changed in place.
+        optimiser: of the model's parameters, such as :func:`adam`. Given again, it goes on with the state it has.
+        batches: what to learn from.
+        steps: how many.
+        first: number of the first step, for a second phase that goes on with fresh data.
+        dropout: share of each hidden layer's units that is silenced at random in each step.
+        every: steps between two records; the last step is recorded too.
+        watch: called after each recorded step with the number of steps done; what it returns is kept.
+
+    Raises:
+        ValueError: if ``dropout`` is not in [0, 1), ``steps`` or ``every`` is not positive, or labels do not fit.
+    """
+    if not 0 <= dropout < 1 or steps < 1 or every < 1:
+        raise ValueError(f"dropout must lie in [0, 1), steps and every be positive; got {dropout}, {steps}, {every}")
+    history = History()
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for step in tqdm(range(first, first + steps), leave=False, mininterval=1, desc=f"{len(model)} networks"):
+        x, y, *weight = batches(step)
+        losses = _gradients(model, x, y, weight[0] if weight else None, dropout)
+        optimiser.step()
+        done = step + 1 - first
+        if done % every == 0 or done == steps:
+            history.steps.append(first + done)
+            history.losses.append(losses)
+            if watch is not None:
+                history.watched.append(watch(first + done))
+    return history
+
+
+def _gradients(model: MLP, x: Tensor, y: Tensor, weight: Tensor | None, dropout: float) -> Tensor:
+    """Write the gradients of all networks; their losses before the step."""
+    if y.shape != (len(model), x.shape[1], model.config.outputs):
+        raise ValueError(
+            f"labels {tuple(y.shape)} do not fit {len(model)} networks with {model.config.outputs} outputs on "
+            f"batches {tuple(x.shape)}"
+        )
+    losses = []
+    together = max(1, CACHE // (x.element_size() * x.shape[1] * sum(model.config.sizes)))
+    together = len(model) if x.is_cuda else together
+    counts = None if weight is None else weight.expand_as(y)
+    for start in range(0, len(model), together):
+        part = slice(start, start + together)
+        layers = _forward(model, x[part], part, dropout)
+        losses.append(_backward(model, layers, y[part], None if counts is None else counts[part], part, dropout))
+    return torch.cat(losses)
+
+
+def _forward(model: MLP, x: Tensor, part: slice, dropout: float) -> list[Tensor]:
+    """Input, hidden layers and logits of some networks."""
+    layers, last = [x], len(model.weights) - 1
+    for index, (weight, bias) in enumerate(zip(model.weights, model.biases, strict=True)):
+        layer = torch.baddbmm(bias[part], layers[-1], weight[part].mT)
+        if index < last:
+            layer = functional.dropout(layer.relu_(), dropout, inplace=True) if dropout else layer.relu_()
+        layers.append(layer)
+    return layers
+
+
+def _backward(
+    model: MLP, layers: list[Tensor], y: Tensor, weight: Tensor | None, part: slice, dropout: float
+) -> Float[Tensor, "networks outputs"]:
+    """Gradients of some networks, into their parameters; the losses."""
+    logits = layers[-1]
+    loss = functional.binary_cross_entropy_with_logits(logits, y, weight, reduction="none").mean(1)
+    flow = (logits.sigmoid() - y) / y.shape[1]
+    if weight is not None:
+        flow *= weight
+    for index in reversed(range(len(model.weights))):
+        torch.bmm(flow.mT, layers[index], out=model.weights[index].grad[part])  # type: ignore[index]
+        torch.sum(flow, 1, keepdim=True, out=model.biases[index].grad[part])  # type: ignore[index]
+        if index:
+            flow = torch.bmm(flow, model.weights[index][part])
+            # a unit that is silent, by its nonlinearity or by dropout, passes nothing on
+            torch.ops.aten.threshold_backward.grad_input(flow, layers[index], 0, grad_input=flow)
+            if dropout:
+                flow /= 1 - dropout
+    return loss
+
+
+def one_by_one(
+    networks: Sequence[nn.Sequential],
+    optimise: Callable[[nn.Sequential], torch.optim.Optimizer],
+    batches: Batches,
+    steps: int,
+) -> Float[Tensor, "steps networks outputs"]:
+    """The reference: the same training in a loop over networks, with automatic gradients; losses of every step."""
+    optimisers = [optimise(network) for network in networks]
+    losses = []
+    for step in range(steps):
+        x, y, *weight = batches(step)
+        counts = (weight[0] if weight else torch.ones(())).expand_as(y)
+        for row, (network, optimiser) in enumerate(zip(networks, optimisers, strict=True)):
+            loss = functional.binary_cross_entropy_with_logits(network(x[row]), y[row], counts[row], reduction="none")
+            optimiser.zero_grad()
+            loss.mean(0).sum().backward()
+            optimiser.step()
+            losses.append(loss.detach().mean(0))
+    return torch.stack(losses).unflatten(0, (steps, len(networks)))
