@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,17 @@ class Garments:
     def __len__(self) -> int:
         """How many there are."""
         return len(self.labels)
+
+    def only(self, classes: Sequence[int]) -> Garments:
+        """Those of some classes.
+
+        Raises:
+            ValueError: for a class that does not exist.
+        """
+        if not set(classes) <= set(range(len(CLASSES))):
+            raise ValueError(f"classes are numbered from 0 to {len(CLASSES) - 1}, got {list(classes)}")
+        chosen = torch.isin(self.labels, torch.tensor(list(classes)))
+        return Garments(self.images[chosen], self.labels[chosen])
 
 
 def garments(split: Literal["train", "test"] = "train", most: int | None = None, seed: int | None = None) -> Garments:

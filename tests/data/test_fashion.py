@@ -42,12 +42,21 @@ def test_a_part_is_drawn_by_its_seed(folder):
     assert all(len(part) == 50 for part in (plain, first, other))
 
 
+def test_some_classes(folder):
+    everything = garments("test")
+    some = everything.only([9, 1])
+    assert set(some.labels.tolist()) == {1, 9}
+    assert torch.equal(some.images, everything.images[(everything.labels == 1) | (everything.labels == 9)])
+
+
 def test_names():
     assert [CLASSES[index] for index in FOOTWEAR] == ["sandal", "sneaker", "ankle boot"]
 
 
-def test_errors(as_users_run):
+def test_errors(as_users_run, folder):
     with pytest.raises(ValueError, match="'train' or 'test'"):
         garments("valid")
     with pytest.raises(ValueError, match="positive"):
         garments("test", most=0)
+    with pytest.raises(ValueError, match="numbered from 0 to 9"):
+        garments("test", most=5).only([10])
