@@ -88,33 +88,42 @@ def train(
         parameter.grad = torch.zeros_like(parameter)
     for step in tqdm(range(first, first + steps), leave=False, mininterval=1, desc=f"{len(model)} networks"):
         x, y, *weight = batches(step)
-        losses = _gradients(model, x, y, weight[0] if weight else None, dropout)
+        logits = _gradients(model, x, y, weight[0] if weight else None, dropout)
         optimiser.step()
         done = step + 1 - first
         if done % every == 0 or done == steps:
             history.steps.append(first + done)
-            history.losses.append(losses)
+            history.losses.append(_losses(logits, y, weight[0] if weight else None))
             if watch is not None:
                 history.watched.append(watch(first + done))
     return history
 
 
-def _gradients(model: MLP, x: Tensor, y: Tensor, weight: Tensor | None, dropout: float) -> Tensor:
-    """Write the gradients of all networks; their losses before the step."""
+def _losses(logits: Tensor, y: Tensor, weight: Tensor | None) -> Float[Tensor, "networks outputs"]:
+    """Mean loss over the batch, before the step that these logits brought about."""
+    counts = None if weight is None else weight.expand_as(y)
+    return functional.binary_cross_entropy_with_logits(logits, y, counts, reduction="none").mean(1)
+
+
+def _gradients(
+    model: MLP, x: Tensor, y: Tensor, weight: Tensor | None, dropout: float
+) -> Float[Tensor, "networks batch outputs"]:
+    """Write the gradients of all networks; their logits."""
     if y.shape != (len(model), x.shape[1], model.config.outputs):
         raise ValueError(
             f"labels {tuple(y.shape)} do not fit {len(model)} networks with {model.config.outputs} outputs on "
             f"batches {tuple(x.shape)}"
         )
-    losses = []
+    logits = []
     together = max(1, CACHE // (x.element_size() * x.shape[1] * sum(model.config.sizes)))
     together = len(model) if x.is_cuda else together
     counts = None if weight is None else weight.expand_as(y)
     for start in range(0, len(model), together):
         part = slice(start, start + together)
         layers = _forward(model, x[part], part, dropout)
-        losses.append(_backward(model, layers, y[part], None if counts is None else counts[part], part, dropout))
-    return torch.cat(losses)
+        _backward(model, layers, y[part], None if counts is None else counts[part], part, dropout)
+        logits.append(layers[-1])
+    return torch.cat(logits)
 
 
 def _forward(model: MLP, x: Tensor, part: slice, dropout: float) -> list[Tensor]:
@@ -128,13 +137,9 @@ def _forward(model: MLP, x: Tensor, part: slice, dropout: float) -> list[Tensor]
     return layers
 
 
-def _backward(
-    model: MLP, layers: list[Tensor], y: Tensor, weight: Tensor | None, part: slice, dropout: float
-) -> Float[Tensor, "networks outputs"]:
-    """Gradients of some networks, into their parameters; the losses."""
-    logits = layers[-1]
-    loss = functional.binary_cross_entropy_with_logits(logits, y, weight, reduction="none").mean(1)
-    flow = (logits.sigmoid() - y) / y.shape[1]
+def _backward(model: MLP, layers: list[Tensor], y: Tensor, weight: Tensor | None, part: slice, dropout: float) -> None:
+    """Gradients of some networks, into their parameters."""
+    flow = (layers[-1].sigmoid() - y) / y.shape[1]
     if weight is not None:
         flow *= weight
     for index in reversed(range(len(model.weights))):
@@ -146,7 +151,6 @@ def _backward(
             torch.ops.aten.threshold_backward.grad_input(flow, layers[index], 0, grad_input=flow)
             if dropout:
                 flow /= 1 - dropout
-    return loss
 
 
 def one_by_one(

@@ -24,10 +24,11 @@ def plateaued(
 ) -> Bool[Tensor, "*networks"]:
     r"""Which networks no longer improve: the mean loss of the last records is hardly below that of those before them.
 
-    .. math:: \bar\ell_{\mathrm{before}} - \bar\ell_{\mathrm{last}} < \tau\, \ell_0
+    .. math:: |\bar\ell_{\mathrm{before}} - \bar\ell_{\mathrm{last}}| < \tau\, \ell_{\max}
 
-    for every output, with means over ``window`` records each, :math:`\ell_0` the first recorded loss and :math:`\tau`
-    the ``tolerance``. A loss that rises again has not arrived either: the difference counts by its size.
+    for every output, with means over ``window`` records each, :math:`\ell_{\max}` the largest recorded loss of any output
+    of the network (an output that is learned before the first record says little about the scale) and :math:`\tau` the
+    ``tolerance``. A loss that rises again has not arrived either: the difference counts by its size.
 
     Raises:
         ValueError: if there are fewer than twice ``window`` records.
@@ -35,4 +36,5 @@ def plateaued(
     if len(loss) < 2 * window:
         raise ValueError(f"{len(loss)} records are too few for two windows of {window}: record more often")
     last, before = loss[-window:].mean(0), loss[-2 * window : -window].mean(0)
-    return ((before - last).abs() < tolerance * loss[0]).all(-1)
+    largest = loss.amax(0).amax(-1, keepdim=True)
+    return ((before - last).abs() < tolerance * largest).all(-1)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.bench import cam_family, runner, top_component
+from featlib.models.mlp import MLPConfig
+from tests.bench import cam_family, many_networks, runner, top_component
 from tests.bench.runner import BenchError, Case, measure, require_green, store
 
 
@@ -91,3 +92,11 @@ def test_the_family_and_its_peer_compute_the_same(monkeypatch):
     assert mine.shape == (len(cam_family.METHODS), 2, 96, 96)
     assert cam_family.error(mine, theirs) < 5e-3
     assert cam_family.error(np.roll(mine, 1, axis=1), theirs) > 0.1
+
+
+def test_many_networks_and_the_loop_lose_alike():
+    work = many_networks.inputs(MLPConfig(16, (12,), 2), 8, seed=1, batch=3)
+    mine, theirs = many_networks.ours(work), many_networks.theirs(work)
+    assert many_networks.error(mine, theirs) < 1e-5
+    assert many_networks.error(mine.roll(1, 1), theirs) > 1e-2
+    assert torch.equal(many_networks.ours(work), mine), "the work is not used up"

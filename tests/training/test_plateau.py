@@ -33,6 +33,13 @@ def test_every_output_must_have_arrived():
     assert plateaued(loss[..., :1]).tolist() == [True]
 
 
+def test_an_output_that_was_learned_at_once_may_go_on_shrinking():
+    loss = torch.ones(10, 1, 2)
+    loss[:, 0, 0] = torch.logspace(-3, -6, 10)
+    assert plateaued(loss).tolist() == [True]
+    assert plateaued(loss[..., :1]).tolist() == [False]
+
+
 def test_too_few_records():
     with pytest.raises(ValueError, match="9 records are too few"):
         plateaued(torch.ones(9, 1, 1))
