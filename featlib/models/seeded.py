@@ -119,6 +119,7 @@ def _attend(query: Rows, key: Tensor, value: Tensor, batch: int, heads: int, cau
     Seeds and examples become one axis: attention has no parameters, so here the seeds need not be told apart.
     """
     seeds, rows, width = query.shape
-    split = (part.reshape(seeds * batch, -1, heads, width // heads).transpose(1, 2) for part in (query, key, value))
-    mixed = functional.scaled_dot_product_attention(*split, is_causal=causal)  # [seeds batch, heads, tokens, d]
+    parts = (part.reshape(seeds * batch, -1, heads, width // heads).transpose(1, 2) for part in (query, key, value))
+    q, k, v = parts  # [seeds batch, heads, tokens, d]
+    mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
     return mixed.transpose(1, 2).reshape(seeds, rows, width)
