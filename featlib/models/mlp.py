@@ -14,16 +14,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["CONFIGS", "MLP", "MLPConfig"]
+__all__ = ["CONFIGS", "MLP", "MLPConfig", "keep_largest"]
 
 
 @dataclass(frozen=True)
 class MLPConfig:
-    """Numbers of inputs, of units in each hidden layer, and of outputs."""
+    """Sizes of one network, and what its outputs mean.
+
+    Attributes:
+        inputs: how many.
+        widths: units in each hidden layer.
+        outputs: how many.
+        classes: whether the outputs are the logits of classes, of which one is right; otherwise each is that of a
+            feature that is there or not.
+        topk: how many units of each hidden layer may be active at once, those with the largest values; None for all.
+    """
 
     inputs: int = 16
     widths: tuple[int, ...] = (64, 64, 64)
     outputs: int = 2
+    classes: bool = False
+    topk: int | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -92,7 +103,7 @@ class MLP(nn.Module):
             )
         layers = [x]
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            layers.append(torch.baddbmm(bias, layers[-1], weight.mT).relu())
+            layers.append(keep_largest(torch.baddbmm(bias, layers[-1], weight.mT).relu(), self.config.topk))
         return layers[1:] or layers
 
     def readout(self, phi: Float[Tensor, "networks batch width"]) -> Float[Tensor, "networks batch outputs"]:
@@ -109,7 +120,13 @@ class MLP(nn.Module):
         return chosen
 
     def twin(self, index: int) -> nn.Sequential:
-        """One network as plain modules with a copy of its weights: the slow, obviously right form."""
+        """One network as plain modules with a copy of its weights: the slow, obviously right form.
+
+        Raises:
+            ValueError: with a top-k, for which there is no plain module.
+        """
+        if self.config.topk is not None:
+            raise ValueError("no plain module keeps the k largest units: select([index]) gives the network alone")
         layers: list[nn.Module] = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
             linear = nn.Linear(weight.shape[2], weight.shape[1])
@@ -117,6 +134,14 @@ class MLP(nn.Module):
             linear.bias.data = bias.detach()[index, 0].clone()
             layers += [linear, nn.ReLU()]
         return nn.Sequential(*layers[:-1])
+
+
+def keep_largest(layer: Float[Tensor, "networks batch width"], k: int | None) -> Float[Tensor, "networks batch width"]:
+    """A non-negative layer with all but its ``k`` largest units set to zero, example by example."""
+    if k is None or k >= layer.shape[-1]:
+        return layer
+    values, places = layer.topk(k, sorted=False)
+    return torch.zeros_like(layer).scatter(-1, places, values)
 
 
 def _draw(shapes: Sequence[tuple[int, int]], seed: int, gain: float) -> list[Tensor]:

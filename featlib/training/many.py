@@ -1,7 +1,8 @@
 r"""Many small networks as one: a training loop for :class:`featlib.models.mlp.MLP` with its backward pass by hand.
 
-The loss of each network is the sum over its outputs of the mean binary cross-entropy over its batch; networks do not
-see each other. :func:`one_by_one` trains the same networks in a plain loop over modules and is the reference.
+The loss of each network is the mean cross-entropy over its batch: of the right class, or summed over features, each of
+which is there or not. Networks do not see each other. :func:`one_by_one` trains the same networks in a plain loop over
+modules and is the reference.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from featlib.models.mlp import MLP
+from featlib.models.mlp import MLP, keep_largest
 
-__all__ = ["Batches", "History", "adam", "momentum", "one_by_one", "train"]
+__all__ = ["Batches", "History", "adam", "cross_entropy", "momentum", "one_by_one", "train"]
 
 Batches: TypeAlias = Callable[[int], Sequence[Tensor]]
 """From the step to inputs (networks, batch, inputs), labels in [0, 1] (networks, batch, outputs) and, if some labels
@@ -37,7 +38,7 @@ class History:
     watched: list[Any] = field(default_factory=list)
 
     @property
-    def loss(self) -> Float[Tensor, "records networks outputs"]:
+    def loss(self) -> Float[Tensor, "records *losses"]:
         """All losses, the first record first."""
         return torch.stack(self.losses)
 
@@ -93,16 +94,21 @@ def train(
         done = step + 1 - first
         if done % every == 0 or done == steps:
             history.steps.append(first + done)
-            history.losses.append(_losses(logits, y, weight[0] if weight else None))
+            history.losses.append(cross_entropy(logits, y, weight[0] if weight else None, model.config.classes))
             if watch is not None:
                 history.watched.append(watch(first + done))
     return history
 
 
-def _losses(logits: Tensor, y: Tensor, weight: Tensor | None) -> Float[Tensor, "networks outputs"]:
-    """Mean loss over the batch, before the step that these logits brought about."""
-    counts = None if weight is None else weight.expand_as(y)
-    return functional.binary_cross_entropy_with_logits(logits, y, counts, reduction="none").mean(1)
+def cross_entropy(
+    logits: Tensor, y: Tensor, weight: Tensor | None, classes: bool
+) -> Float[Tensor, "*networks outputs"]:
+    """Each output's part of the loss, a mean over the batch."""
+    if classes:
+        loss = -y * logits.log_softmax(-1)
+    else:
+        loss = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
+    return (loss if weight is None else loss * weight).mean(-2)
 
 
 def _gradients(
@@ -132,22 +138,24 @@ def _forward(model: MLP, x: Tensor, part: slice, dropout: float) -> list[Tensor]
     for index, (weight, bias) in enumerate(zip(model.weights, model.biases, strict=True)):
         layer = torch.baddbmm(bias[part], layers[-1], weight[part].mT)
         if index < last:
-            layer = functional.dropout(layer.relu_(), dropout, inplace=True) if dropout else layer.relu_()
+            layer = keep_largest(layer.relu_(), model.config.topk)
+            layer = functional.dropout(layer, dropout, inplace=True) if dropout else layer
         layers.append(layer)
     return layers
 
 
 def _backward(model: MLP, layers: list[Tensor], y: Tensor, weight: Tensor | None, part: slice, dropout: float) -> None:
     """Gradients of some networks, into their parameters."""
-    flow = (layers[-1].sigmoid() - y) / y.shape[1]
+    likely = layers[-1].softmax(-1) if model.config.classes else layers[-1].sigmoid()
+    flow = (likely - y) / y.shape[1]
     if weight is not None:
         flow *= weight
     for index in reversed(range(len(model.weights))):
-        torch.bmm(flow.mT, layers[index], out=model.weights[index].grad[part])  # type: ignore[index]
-        torch.sum(flow, 1, keepdim=True, out=model.biases[index].grad[part])  # type: ignore[index]
+        torch.bmm(flow.mT, layers[index], out=model.weights[index].grad[part])
+        torch.sum(flow, 1, keepdim=True, out=model.biases[index].grad[part])
         if index:
             flow = torch.bmm(flow, model.weights[index][part])
-            # a unit that is silent, by its nonlinearity or by dropout, passes nothing on
+            # a unit that is silent, by its nonlinearity, its rank or by dropout, passes nothing on
             torch.ops.aten.threshold_backward.grad_input(flow, layers[index], 0, grad_input=flow)
             if dropout:
                 flow /= 1 - dropout
@@ -158,17 +166,18 @@ def one_by_one(
     optimise: Callable[[nn.Sequential], torch.optim.Optimizer],
     batches: Batches,
     steps: int,
+    classes: bool = False,
 ) -> Float[Tensor, "steps networks outputs"]:
     """The reference: the same training in a loop over networks, with automatic gradients; losses of every step."""
     optimisers = [optimise(network) for network in networks]
     losses = []
     for step in range(steps):
         x, y, *weight = batches(step)
-        counts = (weight[0] if weight else torch.ones(())).expand_as(y)
+        counts = weight[0].expand_as(y) if weight else None
         for row, (network, optimiser) in enumerate(zip(networks, optimisers, strict=True)):
-            loss = functional.binary_cross_entropy_with_logits(network(x[row]), y[row], counts[row], reduction="none")
+            loss = cross_entropy(network(x[row]), y[row], None if counts is None else counts[row], classes)
             optimiser.zero_grad()
-            loss.mean(0).sum().backward()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            losses.append(loss.detach().mean(0))
-    return torch.stack(losses).unflatten(0, (steps, len(networks)))
+            losses.append(loss.detach())
+    return torch.stack(losses).reshape(steps, len(networks), -1)

@@ -26,9 +26,9 @@ def plateaued(
 
     .. math:: |\bar\ell_{\mathrm{before}} - \bar\ell_{\mathrm{last}}| < \tau\, \ell_{\max}
 
-    for every output, with means over ``window`` records each, :math:`\ell_{\max}` the largest recorded loss of any output
-    of the network (an output that is learned before the first record says little about the scale) and :math:`\tau` the
-    ``tolerance``. A loss that rises again has not arrived either: the difference counts by its size.
+    for every output, with means over ``window`` records each, :math:`\ell_{\max}` the largest recorded loss of any
+    output of the network (one that is learned before the first record says little about the scale) and :math:`\tau`
+    the ``tolerance``. A loss that rises again has not arrived either: the difference counts by its size.
 
     Raises:
         ValueError: if there are fewer than twice ``window`` records.

@@ -1,5 +1,6 @@
 """A stack of multilayer perceptrons: the same as its networks one by one."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -72,6 +73,19 @@ def test_a_network_without_hidden_layers_reads_out_its_input():
     x = torch.randn(1, 3, 4)
     assert stack.hidden(x)[0] is x
     torch.testing.assert_close(stack(x)[0], x[0] @ stack.weights[0][0].T)
+
+
+def test_topk_keeps_the_largest_and_all_is_the_plain_network():
+    x = torch.randn(1, 9, 5)
+    plain = MLP(SMALL, [0])
+    few, every = (MLP(MLPConfig(5, (7, 4), 3, topk=k), [0]) for k in (2, 7))
+    first, kept = plain.hidden(x)[0][0].detach().numpy(), few.hidden(x)[0][0].detach().numpy()
+    for row, ours in zip(first, kept, strict=True):
+        threshold = np.partition(row, -2)[-2]
+        assert (ours == np.where(row >= threshold, row, 0)).all()
+    assert torch.equal(every(x), plain(x))
+    with pytest.raises(ValueError, match="no plain module"):
+        few.twin(0)
 
 
 def test_errors():

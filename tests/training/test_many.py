@@ -50,6 +50,38 @@ def test_losses_are_those_of_a_loop(monkeypatch, name, weight, cache):
     assert history.loss[-1].mean() < history.loss[0].mean()
 
 
+@pytest.mark.parametrize("weight", [None, lambda step: (torch.arange(16) % 2).double()[None, :, None]])
+def test_classes_are_learned_as_in_a_loop(weight):
+    model = MLP(MLPConfig(inputs=8, widths=(12,), outputs=4, classes=True), TASKS.row_seeds).double()
+
+    def batches(step):
+        x, y = doubled(step)
+        which = (2 * y[..., 0] + y[..., 1]).long()
+        return x, torch.nn.functional.one_hot(which, 4).double(), *([] if weight is None else [weight(step)])
+
+    theirs = OPTIMISERS["adam"][1]
+    twins = [model.twin(index).double() for index in range(len(model))]
+    expected = one_by_one(twins, theirs, batches, 40, classes=True)
+    history = train(model, adam(model), batches, 40, every=1)
+    torch.testing.assert_close(history.loss, expected, rtol=1e-5, atol=1e-7)
+    x, y, *_ = batches(99)
+    logits = model.twin(0).double()(x[0])
+    plain = torch.nn.functional.cross_entropy(logits, y[0].argmax(-1))
+    torch.testing.assert_close(many.cross_entropy(logits, y[0], None, True).sum(), plain)
+
+
+def test_gradients_with_topk_are_automatic_ones():
+    model = MLP(MLPConfig(inputs=8, widths=(12, 9), outputs=2, topk=3), TASKS.row_seeds).double()
+    x, y = doubled(0)
+    many.cross_entropy(model(x), y, None, False).sum().backward()
+    wanted = [parameter.grad.clone() for parameter in model.parameters()]
+    with torch.no_grad():
+        many._gradients(model, x, y, None, 0.0)
+    for ours, parameter in zip(wanted, model.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, ours)
+    assert all(int((layer > 0).sum(-1).max()) == 3 for layer in model.hidden(x))
+
+
 def test_single_precision_agrees_to_five_digits():
     model = MLP(SMALL, TASKS.row_seeds)
     twins = [model.twin(index) for index in range(len(model))]
