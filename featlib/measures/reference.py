@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["reference_variance_explained"]
+__all__ = ["reference_cka", "reference_variance_explained"]
 
 
 def reference_variance_explained(
@@ -34,3 +34,21 @@ def reference_variance_explained(
         total = test - test.mean(0)
         results.append(1 - (left**2).sum() / (total**2).sum())
     return torch.tensor(results, dtype=torch.float64).reshape(seeds)
+
+
+def reference_cka(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"], debiased: bool = False) -> Float[Tensor, ""]:
+    """:func:`featlib.measures.linear_cka` of one seed, by matrices of examples by examples as the papers write it."""
+    n = len(x)
+    one = torch.ones(n, 1, dtype=torch.float64, device=x.device)
+    centring = torch.eye(n, dtype=torch.float64, device=x.device) - one @ one.T / n
+    kernels = [phi.double() @ phi.double().T for phi in (x, y)]
+    off = [kernel - torch.diag(kernel.diagonal()) for kernel in kernels]
+
+    def dependence(i: int, j: int) -> Tensor:
+        if not debiased:
+            return torch.trace(kernels[i] @ centring @ kernels[j] @ centring)
+        k, m = off[i], off[j]
+        means = (one.T @ k @ one) * (one.T @ m @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one.T @ k @ m @ one)
+        return torch.trace(k @ m) + means[0, 0]
+
+    return dependence(0, 1) / (dependence(0, 0) * dependence(1, 1)).sqrt()
