@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from featlib.data import sources
-from featlib.models import efficientnet_lite, mobilenet, resnet, squeezenet, vgg
+from featlib.models import convnet, efficientnet_lite, mobilenet, resnet, squeezenet, vgg
 from featlib.models.imagenet import Classifier
 
 __all__ = ["ModelError", "build", "config", "names"]
@@ -45,6 +45,7 @@ _FAMILIES: tuple[tuple[Callable[[Any], Classifier], dict[str, Any]], ...] = (
     (vgg.VGG, dict(vgg.CONFIGS)),
     (squeezenet.SqueezeNet, dict(squeezenet.CONFIGS)),
     (resnet.ResNet, dict(resnet.CONFIGS)),
+    (convnet.ConvNet, dict(convnet.CONFIGS)),
 )
 _NETWORKS = {name: (make, settings) for make, configs in _FAMILIES for name, settings in configs.items()}
 _WEIGHTS = {

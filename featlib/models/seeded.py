@@ -116,7 +116,8 @@ class Layer(nn.Module):
 def _attend(query: Rows, key: Tensor, value: Tensor, batch: int, heads: int, causal: bool = False) -> Rows:
     r"""Scaled dot-product attention, :math:`\mathrm{softmax}(Q K^\top / \sqrt{d})\, V`, of every example and head.
 
-    Seeds and examples become one axis: attention has no parameters, so here the seeds need not be told apart.
+    Seeds and examples become one axis: attention has no parameters, so here the seeds need not be told apart. Fused
+    kernels on a GPU take at most 65,535 of them at a time; beyond, torch falls back or (before 2.7) fails.
     """
     seeds, rows, width = query.shape
     parts = (part.reshape(seeds * batch, -1, heads, width // heads).transpose(1, 2) for part in (query, key, value))
