@@ -39,7 +39,8 @@ def hoyer(loadings: Float[Tensor, "*seeds units"]) -> Float[Tensor, "*seeds"]:
     root = math.sqrt(loadings.shape[-1])
     size = loadings.norm(dim=-1)
     ratio = loadings.abs().sum(-1) / size.where(size > 0, 1)
-    return ((root - ratio) / (root - 1)).where(size > 0, 0)
+    index: Tensor = (root - ratio) / (root - 1)
+    return index.where(size > 0, 0)
 
 
 def _check(values: Tensor, least: int = 1) -> None:

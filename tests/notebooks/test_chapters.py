@@ -43,7 +43,7 @@ def test_every_chapter_runs_at_its_smoke_preset(slug, tmp_path):
     assert set(rows) == {claim.id for claim in CARDS[slug].claims}
     judged = [row for row in rows.values() if row["verdict"] not in {"not yet run", "not testable here"}]
     assert judged
-    assert all(row["n"] == 1 and row["verdict"] != "supported" for row in judged), "one seed supports nothing"
+    assert all(row["verdict"] != "supported" for row in judged), "one seed supports nothing"
     assert all(row["control"]["failed"] for row in judged)
 
 
