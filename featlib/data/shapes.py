@@ -55,7 +55,7 @@ def shapes(
     n: int,
     seed: int | torch.Generator = 0,
     size: int = 32,
-    kinds: Sequence[str] = ("square", "circle"),
+    kinds: Sequence[str] = ("circle", "cross"),
     colours: Sequence[str] = ("red", "blue"),
     scale: tuple[float, float] = (0.3, 0.5),
     turn: float = 45.0,

@@ -78,6 +78,6 @@ def _stage(inputs: int, outputs: int, pools: bool) -> nn.Sequential:
     """Convolution ``conv`` of 3x3, ReLU ``act``, and ``pool`` if the side is to be halved."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    nn.init.zeros_(conv.bias)
+    nn.init.zeros_(conv.get_parameter("bias"))
     layers: list[tuple[str, nn.Module]] = [("conv", conv), ("act", nn.ReLU())]
     return nn.Sequential(OrderedDict([*layers, ("pool", nn.MaxPool2d(2))] if pools else layers))
