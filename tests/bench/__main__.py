@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from . import cam_family, top_component
+from . import cam_family, sparse_mlp, top_component
 from .runner import BenchError, measure, require_green, store
 
-SUITES = [top_component, cam_family]
+SUITES = [top_component, cam_family, sparse_mlp]
 
 
 def main() -> None:

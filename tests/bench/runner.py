@@ -29,8 +29,21 @@ BUSY = 1.5
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Where a break-even is looked for: ``values`` from the one that is hardest for us to the easiest."""
+
+    values: tuple[float, ...]
+    inputs: Callable[[int, float], Any]
+    wins: str
+    never: str
+
+
+@dataclass(frozen=True)
 class Case:
-    """One operation at one size against one peer. ``inputs(seed, batch)`` makes fresh data of ``batch`` items."""
+    """One operation at one size against one peer. ``inputs(seed, batch)`` makes fresh data of ``batch`` items.
+
+    The break-even is looked for along the batch unless the case has an ``axis`` of its own.
+    """
 
     op: str
     size: str
@@ -43,6 +56,7 @@ class Case:
     batch: int
     tolerance: float
     dtype: str = "float32"
+    axis: Axis | None = None
 
 
 @dataclass(frozen=True)
@@ -105,11 +119,11 @@ def milliseconds(function: Callable[[Any], Any], data: Any) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def pair(case: Case, batch: int, repeats: int) -> tuple[float, float]:
+def pair(case: Case, inputs: Callable[[int, Any], Any], value: float, repeats: int) -> tuple[float, float]:
     """Median milliseconds of both sides over interleaved repeats, a fresh input for each."""
     ours, theirs = [], []
     for seed in range(-1, repeats):
-        data = case.inputs(seed + 1, batch)
+        data = inputs(seed + 1, value)
         times = milliseconds(case.theirs, data), milliseconds(case.ours, data)
         if seed >= 0:  # the first round warms up
             theirs.append(times[0])
@@ -128,7 +142,7 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
         error = case.error(case.ours(data), case.theirs(data))
         if not error <= case.tolerance:
             raise BenchError(f"{case.op} {case.size}: differs from {case.peer} by {error:.1e}, so no ratio is measured")
-        ours, theirs = pair(case, case.batch, repeats)
+        ours, theirs = pair(case, case.inputs, case.batch, repeats)
         break_even = first_win(case, max(2, repeats // 2))
     return Row(
         case.op, case.size, case.dtype, 1, "cpu", case.peer, case.peer_version,
@@ -138,13 +152,14 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
 
 
 def first_win(case: Case, repeats: int) -> str:
-    """Smallest batch, of powers of two up to the case's own, from which ours is the faster side."""
-    batches = [2**power for power in range(10) if 2**power <= case.batch]
-    wins = {batch: (times := pair(case, batch, repeats))[0] < times[1] for batch in batches}
-    for batch in batches:
-        if all(won for other, won in wins.items() if other >= batch):
-            return f"batch {batch}"
-    return f"not up to batch {batches[-1]}"
+    """First value of the case's axis from which ours stays the faster side; without one, of the batches 1, 2, 4, ..."""
+    batches = tuple(2**power for power in range(10) if 2**power <= case.batch)
+    axis = case.axis or Axis(batches, case.inputs, "batch {}", "not up to batch {}")
+    wins = [(times := pair(case, axis.inputs, value, repeats))[0] < times[1] for value in axis.values]
+    for place, value in enumerate(axis.values):
+        if all(wins[place:]):
+            return axis.wins.format(value)
+    return axis.never.format(axis.values[-1])
 
 
 def commit() -> str:

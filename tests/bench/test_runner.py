@@ -35,6 +35,16 @@ def test_the_ratio_is_the_peers_time_over_ours():
     assert measure(case(0.004, 0.001), repeats=3).break_even == "not up to batch 4"
 
 
+def test_a_case_may_have_an_axis_of_its_own():
+    """Along it the peer takes 4 ms and we as many as the value says, whatever the seed."""
+    axis = runner.Axis((8, 6, 2, 1), lambda seed, value: value, "{:.0f} and below", "not even at {}")
+    ours = Case("op", "3", "sleep", "1", lambda seed, batch: 1, lambda ms: time.sleep(ms / 1e3), slow(0.004),
+                lambda a, b: 0.0, 4, 1e-6, axis=axis)  # fmt: skip
+    assert measure(ours, repeats=3).break_even == "2 and below"
+    hard = replace(ours, axis=replace(axis, values=(9, 8, 7)))
+    assert measure(hard, repeats=3).break_even == "not even at 7"
+
+
 def test_two_sides_that_differ_get_no_ratio():
     with pytest.raises(BenchError, match=r"differs from sleep by 1\.0e-02"):
         measure(case(error=0.01))
