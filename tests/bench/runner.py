@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,8 @@ class Axis:
 class Case:
     """One operation at one size against one peer. ``inputs(seed, batch)`` makes fresh data of ``batch`` items.
 
-    The break-even is looked for along the batch unless the case has an ``axis`` of its own.
+    The break-even is looked for along the batch unless the case has an ``axis`` of its own. With ``memory`` the peak of
+    both sides is measured too.
     """
 
     op: str
@@ -57,6 +60,7 @@ class Case:
     tolerance: float
     dtype: str = "float32"
     axis: Axis | None = None
+    memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Row:
     load: float
     date: str
     commit: str
+    peer_mb: str = ""
+    ours_mb: str = ""
 
 
 class BenchError(RuntimeError):
@@ -144,11 +150,22 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
             raise BenchError(f"{case.op} {case.size}: differs from {case.peer} by {error:.1e}, so no ratio is measured")
         ours, theirs = pair(case, case.inputs, case.batch, repeats)
         break_even = first_win(case, max(2, repeats // 2))
+        peaks = (f"{megabytes(side, data):.1f}" if case.memory else "" for side in (case.theirs, case.ours))
     return Row(
         case.op, case.size, case.dtype, 1, "cpu", case.peer, case.peer_version,
         round(theirs, 3), round(ours, 3), round(theirs / ours, 2), float(f"{error:.1e}"), break_even,
-        round(load(), 2), datetime.datetime.now(datetime.UTC).date().isoformat(), commit(),
+        round(load(), 2), datetime.datetime.now(datetime.UTC).date().isoformat(), commit(), *peaks,
     )  # fmt: skip
+
+
+def megabytes(function: Callable[[Any], Any], data: Any) -> float:
+    """Most memory that torch's allocator held at one time during a call, beyond what it held before."""
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        function(data)
+    steps = [
+        (event.start_ns(), event.nbytes()) for event in profile.kineto_results.events() if event.name() == "[memory]"
+    ]
+    return max(accumulate((change for _, change in sorted(steps, key=itemgetter(0))), initial=0)) / 2**20
 
 
 def first_win(case: Case, repeats: int) -> str:

@@ -45,6 +45,24 @@ def test_a_case_may_have_an_axis_of_its_own():
     assert measure(hard, repeats=3).break_even == "not even at 7"
 
 
+def test_memory_is_the_most_that_was_alive_at_one_time():
+    def three(_data):
+        first = torch.zeros(256, 1024)
+        second = first + 1
+        return second * 2
+
+    def two(_data):
+        first = torch.zeros(256, 1024)
+        first = first + 1
+        return first * 2
+
+    assert runner.megabytes(three, None) == pytest.approx(3, abs=0.01)
+    assert runner.megabytes(two, None) == pytest.approx(2, abs=0.01)
+    row = measure(replace(case(), ours=two, theirs=three, memory=True), repeats=2)
+    assert (row.peer_mb, row.ours_mb) == ("3.0", "2.0")
+    assert measure(case(), repeats=2).peer_mb == ""
+
+
 def test_two_sides_that_differ_get_no_ratio():
     with pytest.raises(BenchError, match=r"differs from sleep by 1\.0e-02"):
         measure(case(error=0.01))
