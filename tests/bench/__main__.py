@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 
+<<<<<<< HEAD
 from . import cam_family, many_networks, top_component
 from .runner import BenchError, measure, require_green, store
 
 SUITES = [top_component, cam_family, many_networks]
+=======
+from . import cam_family, sparse_mlp, top_component, topk_mlp
+from .runner import BenchError, measure, require_green, store
+
+SUITES = [top_component, cam_family, sparse_mlp, topk_mlp]
+>>>>>>> kernels
 
 
 def main() -> None:
@@ -19,9 +26,11 @@ def main() -> None:
             for case in suite.CASES:
                 row = measure(case)
                 rows.append(row)
+                memory = f"  peak {row.peer_mb} MB, ours {row.ours_mb} MB" if row.peer_mb else ""
                 print(
                     f"{row.op} {row.size:12} {row.peer:56} {row.peer_ms:9.2f} ms  ours {row.ours_ms:8.2f} ms  "
-                    f"{row.ratio:7.1f}x  error {row.error:.0e}  wins from {row.break_even}",
+                    f"{row.ratio:7.1f}x  error {row.error:.0e}  wins from {row.break_even}"
+                    f"{memory}",
                     flush=True,
                 )
         store(rows)

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,22 @@ BUSY = 1.5
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Where a break-even is looked for: ``values`` from the one that is hardest for us to the easiest."""
+
+    values: tuple[float, ...]
+    inputs: Callable[[int, float], Any]
+    wins: str
+    never: str
+
+
+@dataclass(frozen=True)
 class Case:
-    """One operation at one size against one peer. ``inputs(seed, batch)`` makes fresh data of ``batch`` items."""
+    """One operation at one size against one peer. ``inputs(seed, batch)`` makes fresh data of ``batch`` items.
+
+    The break-even is looked for along the batch unless the case has an ``axis`` of its own. With ``memory`` the peak of
+    both sides is measured too.
+    """
 
     op: str
     size: str
@@ -43,6 +59,8 @@ class Case:
     batch: int
     tolerance: float
     dtype: str = "float32"
+    axis: Axis | None = None
+    memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,8 @@ class Row:
     load: float
     date: str
     commit: str
+    peer_mb: str = ""
+    ours_mb: str = ""
 
 
 class BenchError(RuntimeError):
@@ -105,11 +125,11 @@ def milliseconds(function: Callable[[Any], Any], data: Any) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def pair(case: Case, batch: int, repeats: int) -> tuple[float, float]:
+def pair(case: Case, inputs: Callable[[int, Any], Any], value: float, repeats: int) -> tuple[float, float]:
     """Median milliseconds of both sides over interleaved repeats, a fresh input for each."""
     ours, theirs = [], []
     for seed in range(-1, repeats):
-        data = case.inputs(seed + 1, batch)
+        data = inputs(seed + 1, value)
         times = milliseconds(case.theirs, data), milliseconds(case.ours, data)
         if seed >= 0:  # the first round warms up
             theirs.append(times[0])
@@ -128,23 +148,35 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
         error = case.error(case.ours(data), case.theirs(data))
         if not error <= case.tolerance:
             raise BenchError(f"{case.op} {case.size}: differs from {case.peer} by {error:.1e}, so no ratio is measured")
-        ours, theirs = pair(case, case.batch, repeats)
+        ours, theirs = pair(case, case.inputs, case.batch, repeats)
         break_even = first_win(case, max(2, repeats // 2))
+        peaks = (f"{megabytes(side, data):.1f}" if case.memory else "" for side in (case.theirs, case.ours))
     return Row(
         case.op, case.size, case.dtype, 1, "cpu", case.peer, case.peer_version,
         round(theirs, 3), round(ours, 3), round(theirs / ours, 2), float(f"{error:.1e}"), break_even,
-        round(load(), 2), datetime.datetime.now(datetime.UTC).date().isoformat(), commit(),
+        round(load(), 2), datetime.datetime.now(datetime.UTC).date().isoformat(), commit(), *peaks,
     )  # fmt: skip
 
 
+def megabytes(function: Callable[[Any], Any], data: Any) -> float:
+    """Most memory that torch's allocator held at one time during a call, beyond what it held before."""
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        function(data)
+    steps = [
+        (event.start_ns(), event.nbytes()) for event in profile.kineto_results.events() if event.name() == "[memory]"
+    ]
+    return max(accumulate((change for _, change in sorted(steps, key=itemgetter(0))), initial=0)) / 2**20
+
+
 def first_win(case: Case, repeats: int) -> str:
-    """Smallest batch, of powers of two up to the case's own, from which ours is the faster side."""
-    batches = [2**power for power in range(10) if 2**power <= case.batch]
-    wins = {batch: (times := pair(case, batch, repeats))[0] < times[1] for batch in batches}
-    for batch in batches:
-        if all(won for other, won in wins.items() if other >= batch):
-            return f"batch {batch}"
-    return f"not up to batch {batches[-1]}"
+    """First value of the case's axis from which ours stays the faster side; without one, of the batches 1, 2, 4, ..."""
+    batches = tuple(2**power for power in range(10) if 2**power <= case.batch)
+    axis = case.axis or Axis(batches, case.inputs, "batch {}", "not up to batch {}")
+    wins = [(times := pair(case, axis.inputs, value, repeats))[0] < times[1] for value in axis.values]
+    for place, value in enumerate(axis.values):
+        if all(wins[place:]):
+            return axis.wins.format(value)
+    return axis.never.format(axis.values[-1])
 
 
 def commit() -> str:

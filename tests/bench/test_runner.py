@@ -36,6 +36,34 @@ def test_the_ratio_is_the_peers_time_over_ours():
     assert measure(case(0.004, 0.001), repeats=3).break_even == "not up to batch 4"
 
 
+def test_a_case_may_have_an_axis_of_its_own():
+    """Along it the peer takes 4 ms and we as many as the value says, whatever the seed."""
+    axis = runner.Axis((8, 6, 2, 1), lambda seed, value: value, "{:.0f} and below", "not even at {}")
+    ours = Case("op", "3", "sleep", "1", lambda seed, batch: 1, lambda ms: time.sleep(ms / 1e3), slow(0.004),
+                lambda a, b: 0.0, 4, 1e-6, axis=axis)  # fmt: skip
+    assert measure(ours, repeats=3).break_even == "2 and below"
+    hard = replace(ours, axis=replace(axis, values=(9, 8, 7)))
+    assert measure(hard, repeats=3).break_even == "not even at 7"
+
+
+def test_memory_is_the_most_that_was_alive_at_one_time():
+    def three(_data):
+        first = torch.zeros(256, 1024)
+        second = first + 1
+        return second * 2
+
+    def two(_data):
+        first = torch.zeros(256, 1024)
+        first = first + 1
+        return first * 2
+
+    assert runner.megabytes(three, None) == pytest.approx(3, abs=0.01)
+    assert runner.megabytes(two, None) == pytest.approx(2, abs=0.01)
+    row = measure(replace(case(), ours=two, theirs=three, memory=True), repeats=2)
+    assert (row.peer_mb, row.ours_mb) == ("3.0", "2.0")
+    assert measure(case(), repeats=2).peer_mb == ""
+
+
 def test_two_sides_that_differ_get_no_ratio():
     with pytest.raises(BenchError, match=r"differs from sleep by 1\.0e-02"):
         measure(case(error=0.01))
