@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["ConvNorm", "InvertedResidual", "SameConv2d", "divisible"]
+__all__ = ["ConvNorm", "InvertedResidual", "Patches", "SameConv2d", "check_patches", "check_sizes", "divisible"]
 
 Images = Float[Tensor, "batch channels height width"]
 Maps = Float[Tensor, "batch out rows columns"]
@@ -94,6 +96,51 @@ class InvertedResidual(nn.Module):
         wide = self.expand(maps) if hasattr(self, "expand") else maps
         out: Tensor = self.project(self.depthwise(wide))
         return maps + out if self.skips else out
+
+
+class Patches(nn.Module):
+    """Pictures to tokens: each square patch by itself, through one linear map, row by row.
+
+    Raises, when called:
+        ValueError: for pictures of another size, or number of colours, than the network was built for.
+    """
+
+    def __init__(self, size: int, channels: int, patch: int, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, patch, patch)
+        self.wants = (channels, size, size)
+
+    def forward(self, images: Images) -> Float[Tensor, "batch tokens features"]:
+        """A token for each patch."""
+        if images.shape[1:] != self.wants:
+            raise ValueError(
+                f"images must be (batch, {', '.join(map(str, self.wants))}), got {tuple(images.shape)}: "
+                "resize them, or build the network with their size= and channels="
+            )
+        tokens: Tensor = self.conv(images).flatten(2).mT
+        return tokens
+
+
+def check_sizes(config: Any) -> None:
+    """Refuse settings, a dataclass, of which no network can be made: every whole number must be positive.
+
+    Raises:
+        ValueError: for one that is not; it is named.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"{field.name} must be at least 1, got {value}")
+
+
+def check_patches(size: int, patch: int) -> None:
+    """Refuse patches that do not cover the picture.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    if size % patch:
+        raise ValueError(f"patches of {patch} pixels do not cover a side of {size}: choose a divisor of it")
 
 
 def divisible(channels: int | float, by: int = 8) -> int:

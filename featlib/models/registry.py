@@ -7,13 +7,13 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from featlib.data import sources
-from featlib.models import convnet, efficientnet_lite, mobilenet, resnet, squeezenet, vgg
+from featlib.models import convnet, efficientnet_lite, mixer, mlp2, mobilenet, resnet, squeezenet, t5, vgg, vit
 from featlib.models.imagenet import Classifier
 
 __all__ = ["ModelError", "build", "config", "names"]
@@ -39,13 +39,17 @@ class _Weights:
     read: Callable[[Path], Mapping[str, Tensor]] = _read_torch
 
 
-_FAMILIES: tuple[tuple[Callable[[Any], Classifier], dict[str, Any]], ...] = (
+_FAMILIES: tuple[tuple[Callable[[Any], nn.Module], dict[str, Any]], ...] = (
     (efficientnet_lite.EfficientNetLite, dict(efficientnet_lite.CONFIGS)),
     (mobilenet.MobileNetV2, dict(mobilenet.CONFIGS)),
     (vgg.VGG, dict(vgg.CONFIGS)),
     (squeezenet.SqueezeNet, dict(squeezenet.CONFIGS)),
     (resnet.ResNet, dict(resnet.CONFIGS)),
     (convnet.ConvNet, dict(convnet.CONFIGS)),
+    (vit.ReluViT, dict(vit.CONFIGS)),
+    (mixer.MLPMixer, dict(mixer.CONFIGS)),
+    (mlp2.MLP2, dict(mlp2.CONFIGS)),
+    (t5.T5, dict(t5.CONFIGS)),
 )
 _NETWORKS = {name: (make, settings) for make, configs in _FAMILIES for name, settings in configs.items()}
 _WEIGHTS = {
@@ -53,6 +57,14 @@ _WEIGHTS = {
     "mobilenet-v2": _Weights("mobilenet-v2", mobilenet.rename),
     "squeezenet": _Weights("squeezenet", read=squeezenet.read),
 }
+
+ClassifierName = Literal[
+    "efficientnet-lite0", "efficientnet-lite4", "mobilenet-v2", "mobilenet-v2-1.4", "vgg16", "vgg16-small",
+    "squeezenet", "squeezenet-small", "resnet50", "resnet50-small",
+]  # fmt: skip
+"""Networks that prepare their pictures, so that a type checker knows it; the names are those of the families above."""
+T5Name = Literal["t5_small", "t5_base", "t5_large", "t5_3b", "t5_11b", "t5_tiny"]
+"""Networks that read and write."""
 
 
 def names() -> tuple[str, ...]:
@@ -64,7 +76,7 @@ def config(name: str, **overrides: Any) -> Any:
     """Settings of a network, a frozen dataclass, with some of them replaced.
 
     Raises:
-        ModelError: for an unknown network or setting (the nearest name is given).
+        ModelError: for an unknown network or setting (the nearest name is given), or a value that cannot be.
     """
     if name not in _NETWORKS:
         raise ModelError(_unknown("network", name, _NETWORKS))
@@ -73,10 +85,21 @@ def config(name: str, **overrides: Any) -> Any:
     for given in overrides:
         if given not in known:
             raise ModelError(_unknown(f"setting of {name}", given, known))
-    return dataclasses.replace(settings, **overrides)
+    try:
+        return dataclasses.replace(settings, **overrides)
+    except ValueError as error:
+        raise ModelError(f"{name}: {error}") from error
 
 
-def build(name: str, device: str | torch.device = "cpu", weights: str | None = None, **overrides: Any) -> Classifier:
+@overload
+def build(
+    name: ClassifierName, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any
+) -> Classifier: ...
+@overload
+def build(name: T5Name, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any) -> t5.T5: ...
+@overload
+def build(name: str, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any) -> nn.Module: ...
+def build(name: str, device: str | torch.device = "cpu", weights: str | None = None, **overrides: Any) -> nn.Module:
     """A network, ready to be used: in evaluation mode, on ``device``.
 
     Example:
@@ -91,27 +114,40 @@ def build(name: str, device: str | torch.device = "cpu", weights: str | None = N
         overrides: settings of the network's config to replace, for example ``classes=10``.
 
     Returns:
-        The network; ``preprocess`` prepares its pictures.
+        The network. If it is a :class:`Classifier`, ``preprocess`` prepares its pictures.
 
     Raises:
-        ModelError: for an unknown name or setting, or weights that are not to be had for them.
+        ModelError: for an unknown name or setting, a value of which no network can be made, or weights that are not to
+            be had for them.
         DataError: if the weights are not on this machine; the message says how to fetch them.
     """
     settings = config(name, **overrides)
     if weights is None:
         with torch.device(device):
-            return _NETWORKS[name][0](settings).eval()
+            return _make(name, settings).eval()
     if weights != "imagenet" or name not in _WEIGHTS:
         raise ModelError(f"no {weights!r} weights for {name!r}; there are 'imagenet' weights for {', '.join(_WEIGHTS)}")
     if torch.device(device).type == "meta":
         raise ModelError("weights cannot be loaded on the meta device: leave out weights= there")
     with torch.device("meta"):  # no random initialisation: the seed stays untouched
-        model = _NETWORKS[name][0](settings)
+        model = _make(name, settings)
     _load(model, _WEIGHTS[name])
     return model.to(device).eval()
 
 
-def _load(model: Classifier, weights: _Weights) -> None:
+def _make(name: str, settings: Any) -> nn.Module:
+    """The network with these settings.
+
+    Raises:
+        ModelError: if there can be none.
+    """
+    try:
+        return _NETWORKS[name][0](settings)
+    except ValueError as error:
+        raise ModelError(f"{name}: {error}") from error
+
+
+def _load(model: nn.Module, weights: _Weights) -> None:
     """Put published weights into a model, every parameter and nothing else.
 
     Raises:

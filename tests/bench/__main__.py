@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import sys
 
-<<<<<<< HEAD
-from . import cam_family, many_networks, top_component
+from . import cam_family, many_networks, sparse_mlp, top_component, topk_mlp
 from .runner import BenchError, measure, require_green, store
 
-SUITES = [top_component, cam_family, many_networks]
-=======
-from . import cam_family, sparse_mlp, top_component, topk_mlp
-from .runner import BenchError, measure, require_green, store
-
-SUITES = [top_component, cam_family, sparse_mlp, topk_mlp]
->>>>>>> kernels
+SUITES = [top_component, cam_family, many_networks, sparse_mlp, topk_mlp]
 
 
 def main() -> None:

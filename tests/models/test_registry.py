@@ -1,12 +1,14 @@
 """Sizes against the papers' figures, architectures against plain restatements, and what must be refused."""
 
 import dataclasses
+import typing
 
 import pytest
 import torch
 from torch.nn import functional
 
-from featlib.models import ModelError, build, config, names
+from featlib.models import Classifier, ModelError, build, config, names, registry
+from featlib.models.t5 import T5
 
 PARAMETERS = {
     "vgg16": 138_357_544,
@@ -16,6 +18,8 @@ PARAMETERS = {
     "efficientnet-lite0": 4_652_008,
     "efficientnet-lite4": 13_006_568,
 }
+
+CLASSIFIERS = typing.get_args(registry.ClassifierName)
 
 SHAPES = [  # at the side each network was trained on
     ("efficientnet-lite0", "blocks.4", (40, 28, 28)),
@@ -46,7 +50,14 @@ def test_parameters(name, expected):
     assert sum(parameter.numel() for parameter in build(name, device="meta").parameters()) == expected
 
 
-@pytest.mark.parametrize("name", names())
+def test_what_a_type_checker_is_told_is_so():
+    """The names that stand for a type in the signature of build are those of its networks, and no others."""
+    networks = {name: build(name, device="meta") for name in names()}
+    for told, kind in ((registry.ClassifierName, Classifier), (registry.T5Name, T5)):
+        assert list(typing.get_args(told)) == [name for name, network in networks.items() if isinstance(network, kind)]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_everything_runs_on_meta(name):
     model = build(name, device="meta")
     side = model.preparation.side
@@ -88,7 +99,7 @@ def test_vgg_equals_a_plain_restatement():
         torch.testing.assert_close(model(images()).double(), x, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in {"vgg16", "resnet50"}])
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name not in {"vgg16", "resnet50"}])
 def test_every_parameter_learns(name):
     """No parameter is left out of the computation."""
     torch.manual_seed(0)
@@ -115,6 +126,11 @@ def test_settings_are_frozen():
     [
         ({"name": "efficientnet_lite0"}, "unknown network 'efficientnet_lite0'; did you mean 'efficientnet-lite0'"),
         ({"name": "vgg16", "widht": 3}, "unknown setting of vgg16 'widht'; did you mean 'width'"),
+        ({"name": "relu-vit-b16"}, "unknown network 'relu-vit-b16'; did you mean 'relu_vit_b16'"),
+        ({"name": "T5_11B"}, "unknown network 'T5_11B'; did you mean 't5_11b'"),
+        ({"name": "t5_tiny", "depth": 3}, "unknown setting of t5_tiny 'depth'; did you mean 'width'"),
+        ({"name": "relu_vit_tiny", "patch": 5}, "relu_vit_tiny: patches of 5 pixels do not cover a side of 28"),
+        ({"name": "relu_vit_tiny", "topk": 300}, "relu_vit_tiny: topk must lie in 1..256"),
         ({"name": "vgg16", "weights": "imagenet"}, "no 'imagenet' weights for 'vgg16'; there are"),
         ({"name": "mobilenet-v2", "weights": "coco"}, "no 'coco' weights for 'mobilenet-v2'"),
         ({"name": "mobilenet-v2", "weights": "imagenet", "device": "meta"}, "leave out weights="),
