@@ -1,5 +1,8 @@
 """Numbers about representations."""
 
+from featlib.measures.activation import ActivationDensity, activation_density
+from featlib.measures.firing import FiringHistogram, LayerDensity, firing_histogram
+from featlib.measures.union import UnionDensity, union_density
 from featlib.measures.variance import (
     regression_variance_explained,
     unexplained,
@@ -10,8 +13,15 @@ from featlib.measures.variance import (
 )
 
 __all__ = [
+    "ActivationDensity",
+    "FiringHistogram",
+    "LayerDensity",
+    "UnionDensity",
+    "activation_density",
+    "firing_histogram",
     "regression_variance_explained",
     "unexplained",
+    "union_density",
     "unit_variance_explained",
     "unit_variance_of_features",
     "variance_explained",
