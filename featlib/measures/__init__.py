@@ -1,8 +1,12 @@
 """Numbers about representations."""
 
+from featlib.measures.activation import ActivationDensity, activation_density
 from featlib.measures.alignment import linear_cka
+from featlib.measures.calibration import Reliability, expected_calibration_error, reliability
 from featlib.measures.dissimilarity import rdm
+from featlib.measures.firing import FiringHistogram, LayerDensity, firing_histogram
 from featlib.measures.similarity import compare_rdms, rsa
+from featlib.measures.union import UnionDensity, union_density
 from featlib.measures.variance import (
     regression_variance_explained,
     unexplained,
@@ -13,12 +17,22 @@ from featlib.measures.variance import (
 )
 
 __all__ = [
+    "ActivationDensity",
+    "FiringHistogram",
+    "LayerDensity",
+    "Reliability",
+    "UnionDensity",
+    "activation_density",
     "compare_rdms",
+    "expected_calibration_error",
+    "firing_histogram",
     "linear_cka",
     "rdm",
     "regression_variance_explained",
+    "reliability",
     "rsa",
     "unexplained",
+    "union_density",
     "unit_variance_explained",
     "unit_variance_of_features",
     "variance_explained",

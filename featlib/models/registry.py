@@ -60,7 +60,7 @@ _WEIGHTS = {
 
 ClassifierName = Literal[
     "efficientnet-lite0", "efficientnet-lite4", "mobilenet-v2", "mobilenet-v2-1.4", "vgg16", "vgg16-small",
-    "squeezenet", "squeezenet-small", "resnet50", "resnet50-small",
+    "squeezenet", "squeezenet-small", "resnet50", "resnet50-small", "resnet18", "resnet18-tiny", "convnet-small",
 ]  # fmt: skip
 """Networks that prepare their pictures, so that a type checker knows it; the names are those of the families above."""
 T5Name = Literal["t5_small", "t5_base", "t5_large", "t5_3b", "t5_11b", "t5_tiny"]
