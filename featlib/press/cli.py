@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+class Log(StrEnum):
+    """What the command writes."""
+
+    plain = "plain"
+    json = "json"
+
+
 Chapters = Annotated[list[str] | None, typer.Argument(metavar="[CHAPTERS]", help="Default: all of them.")]
 Preset = Annotated[str, typer.Option(help="Which preset of the cards: laptop, smoke, gpu, ...")]
 Seeds = Annotated[list[str] | None, typer.Option("--seed", help="0, or a range 0..4; may be repeated. Default: 0.")]
@@ -37,6 +46,9 @@ Overrides = Annotated[
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Notebooks at once; the cores are shared out.")]
 Force = Annotated[bool, typer.Option("--force", help="Run also what the cache has.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds that one run may take; 0 for no limit.")]
+All = Annotated[bool, typer.Option("--all", help="All chapters: what naming none means too, said aloud.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long it would take; run nothing.")]
+Lines = Annotated[Log, typer.Option("--log", help="json: one object a line on stdout, all else on stderr.")]
 
 
 @app.command(name="list")
@@ -61,11 +73,20 @@ def run(
     jobs: Jobs = 2,
     force: Force = False,
     timeout: Timeout = HOUR,
+    every: All = False,
+    dry_run: DryRun = False,
+    log: Lines = Log.plain,
 ) -> None:
     """Run chapters; what is in the cache and still true is not run again."""
-    desk = _desk()
+    if every and chapters:
+        raise typer.BadParameter(f"--all means every chapter: leave out {', '.join(chapters)}, or --all")
+    desk = _desk(log)
+    request = _request(chapters, preset, seed, override, jobs, force, timeout, log)
+    if dry_run:
+        desk.show_plan(desk.jobs(request), request)
+        raise typer.Exit
     with _stoppable():
-        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout))
+        outcomes = desk.run(request)
     raise typer.Exit(0 if all(outcome.ok for outcome in outcomes) else 1)
 
 
@@ -78,11 +99,12 @@ def book(
     jobs: Jobs = 2,
     force: Force = False,
     timeout: Timeout = HOUR,
+    log: Lines = Log.plain,
 ) -> None:
     """Run chapters, then print the whole book as a website and look it over."""
-    desk = _desk()
+    desk = _desk(log)
     with _stoppable():
-        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout))
+        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout, log))
         html, faults = desk.print_book(outcomes, preset)
     for fault in faults:
         _say(fault)
@@ -175,13 +197,13 @@ def main() -> None:
         sys.exit(2)
 
 
-def _desk() -> Desk:
-    """The checkout around the working folder."""
+def _desk(log: Log = Log.plain) -> Desk:
+    """The checkout around the working folder; what people read goes to stderr where programs read stdout."""
     from featlib.press.desk import Desk
     from featlib.press.home import find_home
     from featlib.press.report import console_for
 
-    return Desk(find_home(), console_for())
+    return Desk(find_home(), console_for(stderr=log is Log.json))
 
 
 def _request(
@@ -192,13 +214,23 @@ def _request(
     jobs: int,
     force: bool,
     timeout: float,
+    log: Log = Log.plain,
 ) -> Request:
     """The options of ``run`` and ``book`` as a request."""
     from featlib.press.desk import Request
     from featlib.press.parameters import parse_assignment
 
     given: dict[str, Any] = dict(parse_assignment(text) for text in overrides or [])
-    return Request(tuple(chapters or ()), preset, parse_seeds(seeds or ["0"]), given, jobs, timeout or None, force)
+    return Request(
+        chapters=tuple(chapters or ()),
+        preset=preset,
+        seeds=parse_seeds(seeds or ["0"]),
+        overrides=given,
+        workers=jobs,
+        timeout=timeout or None,
+        force=force,
+        log=log.value,
+    )
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -13,9 +14,11 @@ from featlib.data import sources
 from featlib.press.cache import Cache, CachedRun, writing
 from featlib.press.card import LAPTOP, Card, load_cards
 from featlib.press.collect import collect, write
+from featlib.press.costs import Profile
 from featlib.press.home import Home
-from featlib.press.plan import current_runs, missing_data, plan
-from featlib.press.report import Estimate, Reporter, broken_promises, summary
+from featlib.press.log import JsonLog
+from featlib.press.plan import Job, current_runs, missing_data, plan
+from featlib.press.report import Estimate, Reporter, broken_promises, pasted, planned, summary
 from featlib.press.run import Outcome, run_jobs
 from featlib.press.site import check_site, print_site, stage
 
@@ -32,6 +35,7 @@ class Request:
     workers: int = 2
     timeout: float | None = None
     force: bool = False
+    log: Literal["plain", "json"] = "plain"
 
 
 class Desk:
@@ -43,24 +47,37 @@ class Desk:
         self.cards: dict[str, Card] = load_cards(home)
         self.cache = Cache(home.cache)
 
-    def run(self, request: Request) -> list[Outcome]:
-        """Run what is asked for and is not in the cache; tell of it, and write the ledger.
+    def jobs(self, request: Request) -> list[Job]:
+        """What a request comes to; whatever can be refused is refused here, before the first kernel starts."""
+        return plan(self.home, self.cards, request.chapters, request.preset, request.seeds, request.overrides)
 
-        Everything that can be refused is refused before the first kernel starts.
-        """
-        jobs = plan(self.home, self.cards, request.chapters, request.preset, request.seeds, request.overrides)
+    def show_plan(self, jobs: Sequence[Job], request: Request) -> None:
+        """Say what would be run and how long it would take, by earlier runs and else by the promises."""
+        profile = Profile(self.cache.records())
+        self.console.print(planned(jobs, self.cards, profile, lambda digest: self._cached(digest, request)))
+        with Reporter(self.console, self._estimate(jobs, request, profile), self.home.root, len(jobs)):
+            pass
+
+    def run(self, request: Request) -> list[Outcome]:
+        """Run what is asked for and is not in the cache; tell of it, and write the ledger."""
+        return self.press(self.jobs(request), request)
+
+    def press(self, jobs: Sequence[Job], request: Request) -> list[Outcome]:
+        """Run these jobs, the longest first, and say what came of each, in the order in which they were given."""
+        began = time.monotonic()
         self.cache.prepare()
         self.fetch(missing_data(self.cards, {job.chapter for job in jobs}))
-        estimate = Estimate(
-            jobs, self.cards, request.workers, lambda digest: self.cache.has(digest) and not request.force
-        )
-        with Reporter(self.console, estimate, self.home.root, len(jobs)) as tell:
-            outcomes = run_jobs(
-                jobs, self.home, self.cache, request.workers, request.timeout, request.force, on_event=tell
-            )
-        self.console.print(summary(outcomes, self._rows_of(outcomes, request.preset)))
-        for line in broken_promises(outcomes, self.cards):
-            self.console.print(f"note: {line}", soft_wrap=True)
+        profile = Profile(self.cache.records())
+        queue = profile.longest_first(jobs, self.cards)
+        estimate = self._estimate(jobs, request, profile)
+        json_log = JsonLog(estimate, len(jobs)) if request.log == "json" else None
+        with json_log or Reporter(self.console, estimate, self.home.root, len(jobs)) as tell:
+            ended = run_jobs(queue, self.home, self.cache, request.workers, request.timeout, request.force, tell)
+            by_digest = {outcome.job.digest: outcome for outcome in ended}
+            outcomes = [by_digest[job.digest] for job in jobs]
+        if json_log:
+            json_log.summary(outcomes)
+        self._tell(outcomes, request.preset, time.monotonic() - began)
         with writing(self.home.build):
             write(self.ledger(request.preset), self.home.ledger)
         return outcomes
@@ -97,6 +114,22 @@ class Desk:
     def missing(self) -> list[str]:
         """Data and weights that the chapters read and this machine lacks."""
         return missing_data(self.cards, self.cards)
+
+    def _cached(self, digest: str, request: Request) -> bool:
+        """Whether a job will be served from the cache."""
+        return self.cache.has(digest) and not request.force
+
+    def _estimate(self, jobs: Sequence[Job], request: Request, profile: Profile) -> Estimate:
+        """How long these jobs will take."""
+        return Estimate(jobs, self.cards, request.workers, lambda digest: self._cached(digest, request), profile)
+
+    def _tell(self, outcomes: Sequence[Outcome], preset: str, seconds: float) -> None:
+        """The table of the runs, what they took too much of, and lines to paste."""
+        self.console.print(summary(outcomes, self._rows_of(outcomes, preset)))
+        for line in broken_promises(outcomes, self.cards):
+            self.console.print(f"note: {line}", soft_wrap=True)
+        for line in pasted(outcomes, seconds, self.home.root):
+            self.console.print(line, soft_wrap=True)
 
     def _rows_of(self, outcomes: Sequence[Outcome], preset: str) -> list[dict[str, Any]]:
         """The claims by these runs alone; parameters given by hand, which the ledger leaves out, are let in here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,7 +44,14 @@ class Job:
     @property
     def name(self) -> str:
         """What people call it; no two jobs of one plan share it."""
-        return f"{self.chapter} {self.preset} seed {self.seed}"
+        given = "".join(f" {name}={json.dumps(value)}" for name, value in self.overrides.items())
+        return f"{self.chapter} {self.preset} seed {self.seed}{given}"
+
+    @property
+    def file(self) -> str:
+        """A file name for what is kept of it: overrides may hold anything, so a digest stands for them."""
+        given = f"-{self.digest[:8]}" if self.overrides else ""
+        return f"{self.chapter}-{self.preset}-seed-{self.seed}{given}.ipynb"
 
 
 def plan(

@@ -150,7 +150,7 @@ def _run(
         return Outcome(job, False, error=f"{job.chapter}.ipynb was changed after this run was planned: run it again")
     execution = execute(notebook, job.parameters, home.notebooks, threads, timeout, stop)
     error = fault(execution, timeout)
-    kept = home.failed / f"{job.name.replace(' ', '-')}.ipynb"
+    kept = home.failed / job.file
     if not error and library_digest(library_root()) != job.code_digest:
         error = "featlib was changed while this ran, so nobody knows which code it ran: run it again"
     if error:

@@ -52,7 +52,9 @@ def test_run_says_one_line_for_each_job_then_a_table_and_writes_the_ledger(book,
     assert lines[5].split()[:2] == ["alpha", "2"]
     assert lines[6].split()[:2] == ["beta", "2"]
     assert lines[6].endswith("1 not yet run")
-    assert len(lines) == 7
+    assert lines[7].startswith("4 jobs in ")
+    assert ": 4 run, 0 cached, 0 failed (featlib " in lines[7]
+    assert len(lines) == 8
 
     ledger = json.loads(book.home.ledger.read_text())
     assert {run["chapter"]: run["seed"] for run in ledger["runs"]} == {"alpha": 1, "beta": 1}
@@ -85,6 +87,37 @@ def test_run_takes_parameters_presets_and_chapters(book, featlib):
     ledger = json.loads(book.home.ledger.read_text())
     assert {row["verdict"] for row in ledger["rows"]} == {"not yet run"}
     assert [run["overrides"] for run in ledger["runs"]] == [{"n_images": 4, "name": None}] * 2
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(book, featlib):
+    book.add("alpha", TALLY).add("beta", TALLY)
+    assert featlib("run", "alpha")[0] == 0
+    code, said, complaint = featlib("run", "--all", "--seed", "0..9", "--dry-run")
+    assert (code, complaint) == (0, "")
+    lines = [line.split() for line in said.splitlines()]
+    assert lines[1] == ["beta", "laptop", "10", "0", "60", "each", "its", "card"]
+    assert lines[2][:4] == ["alpha", "laptop", "10", "1"]
+    assert lines[2][-3:] == ["1", "earlier", "runs"]
+    assert said.splitlines()[-1].startswith("20 to run (1 in the cache), about ")
+    assert book.runs == ["0 20"]
+
+
+def test_all_and_some_do_not_go_together(book, featlib):
+    book.add("alpha", TALLY)
+    code, _, complaint = featlib("run", "alpha", "--all")
+    assert code == 2
+    assert "--all means every chapter: leave out alpha, or --all" in " ".join(complaint.replace("│", "").split())
+
+
+def test_a_program_reads_json_from_stdout_and_nothing_else(book, featlib):
+    book.add("alpha", TALLY).add("beta", "1 / 0")
+    code, said, complaint = featlib("run", "--all", "--log", "json")
+    assert code == 1
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["event"] for line in lines].count("end") == 2
+    assert lines[-1]["event"] == "summary"
+    assert lines[-1]["failed"][0]["job"] == "beta laptop seed 0"
+    assert "2 jobs in " in complaint
 
 
 def test_a_failure_is_told_with_its_notebook_and_ends_with_1(book, featlib):
@@ -336,6 +369,16 @@ def test_doctor_finds_what_would_stop_a_run(book, featlib, monkeypatch, broken):
     code, said, _ = featlib("doctor")
     assert code == 1
     assert expected[broken] in said
+
+
+def test_doctor_says_which_promise_is_broken(book, featlib, monkeypatch):
+    monkeypatch.setattr(doctor, "device", lambda: doctor.Finding("torch", doctor.Health.WELL, "cpu"))
+    book.add("alpha", TALLY, promise={"seconds": 0.01, "memory_gb": 2})
+    assert featlib("run")[0] == 0
+    code, said, _ = featlib("doctor")
+    assert code == 0
+    assert "over    promise of alpha: wall time " in said
+    assert " s, promised 0.01 s (" in said
 
 
 def test_doctor_names_packages_that_are_not_as_asked_for(monkeypatch):

@@ -214,8 +214,10 @@ class TestStatus:
 
     def test_one_slow_or_large_run_breaks_the_promise(self):
         assert "kept" in status.promise(self.card, "laptop", 60.0, 2.0)
-        assert "broken" in status.promise(self.card, "laptop", 61.0, 1.0)
-        assert "broken" in status.promise(self.card, "laptop", 1.0, 2.1)
+        assert "a little over" in status.promise(self.card, "laptop", 61.0, 1.0)
+        assert "wall time 61 s, promised 60 s (2 % over)" in status.promise(self.card, "laptop", 61.0, 1.0)
+        assert "broken" in status.promise(self.card, "laptop", 76.0, 1.0)
+        assert "broken" in status.promise(self.card, "laptop", 1.0, 2.6)
         assert "none for this preset" in status.promise(self.card, "smoke", 999.0, 99.0)
 
     def test_runs_with_parameters_by_hand_do_not_count(self):
