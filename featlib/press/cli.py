@@ -1,4 +1,4 @@
-"""The command line: ``featlib list | run | book | score | doctor | fetch | cards``.
+"""The command line: ``featlib list | run | book | score | archive | doctor | fetch | cards``.
 
 Exit codes: 0 everything succeeded, 1 a run or a page failed, 2 the request was refused, 130 stopped by Ctrl-C. What is
 slow to import is imported by the command that needs it.
@@ -116,20 +116,43 @@ def book(
 
 
 @app.command()
-def score(preset: Preset = LAPTOP) -> None:
-    """Show what the claims came to, by the runs in the cache; nothing is run."""
-    from featlib.press.report import plain_table, verdicts
+def score(
+    preset: Preset = LAPTOP,
+    diff: Annotated[str | None, typer.Option(metavar="REV", help="Say which verdicts were others at a commit.")] = None,
+) -> None:
+    """Show what the claims came to, by the runs in the cache and in the archive; nothing is run."""
+    from featlib.press.history import verdicts_at
+    from featlib.press.report import flip_lines, score_table, verdicts
 
     desk = _desk()
-    rows = desk.ledger(preset)["rows"]
-    table = plain_table("chapter", "claim", "verdict", "mean", "interval", "seeds")
-    for row in rows:
-        low_high = row["interval"] or ()
-        interval = " to ".join("unbounded" if end is None else f"{end:.3g}" for end in low_high)
-        mean = "" if row["mean"] is None else f"{row['mean']:.3g}"
-        table.add_row(row["chapter"], row["claim"], row["verdict"], mean, interval, str(len(row["seeds"])))
-    desk.console.print(table)
-    desk.console.print(f"{len(rows)} claims, preset {preset}: {verdicts(rows)}")
+    then = verdicts_at(desk.home.root, diff, preset) if diff is not None else {}
+    ledger = desk.ledger(preset)
+    rows = ledger["rows"]
+    if diff is None:
+        desk.console.print(score_table(rows))
+        desk.console.print(f"{len(rows)} claims, preset {preset}: {verdicts(rows)}")
+    else:
+        for line in flip_lines(then, rows, diff):
+            desk.console.print(line, soft_wrap=True)
+    for fault in ledger["archive"]["faults"]:
+        _say(fault)
+    raise typer.Exit(1 if ledger["archive"]["faults"] else 0)
+
+
+@app.command()
+def archive(
+    chapters: Chapters = None,
+    preset: Preset = LAPTOP,
+    sweeps: Annotated[bool, typer.Option(help="Also runs whose parameters were set by a sweep or by hand.")] = False,
+    stale: Annotated[bool, typer.Option(help="Also runs of code that has changed since; they stay marked.")] = False,
+) -> None:
+    """Export the evidence of the runs in the cache to book/evidence, to be committed; nothing is run."""
+    desk = _desk()
+    done = desk.archive(tuple(chapters or ()), preset, sweeps, stale)
+    for path, (new, kept) in done.items():
+        desk.console.print(f"{path.relative_to(desk.home.root)}: {new} runs added, {kept} in all", soft_wrap=True)
+    if not done:
+        desk.console.print(f"nothing to archive: no run of today's code with preset {preset} recorded evidence")
 
 
 @app.command()

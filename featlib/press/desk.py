@@ -11,13 +11,17 @@ from typing import Any, Literal
 from rich.console import Console
 
 from featlib.data import sources
+from featlib.press import archive
 from featlib.press.cache import Cache, CachedRun, writing
 from featlib.press.card import LAPTOP, Card, load_cards
 from featlib.press.collect import collect, write
 from featlib.press.costs import Profile
+from featlib.press.evidence import evidence_of, parse_evidence
+from featlib.press.git import commit_of
+from featlib.press.history import histories
 from featlib.press.home import Home
 from featlib.press.log import JsonLog
-from featlib.press.plan import Job, current_runs, missing_data, plan
+from featlib.press.plan import Job, Planner, current_runs, missing_data, plan, refuse_unknown
 from featlib.press.report import Estimate, Reporter, broken_promises, pasted, planned, summary
 from featlib.press.run import Outcome, run_jobs
 from featlib.press.site import check_site, print_site, stage
@@ -83,9 +87,39 @@ class Desk:
         return outcomes
 
     def ledger(self, preset: str) -> dict[str, Any]:
-        """The evidence of all runs in the cache that today's code would give again."""
+        """The evidence of all runs in the cache that today's code would give again, with the archive and its past."""
         runs = current_runs(self.home, self.cards, self.cache)
-        return collect(self.cards, [(run.record, run.notebook()) for run in runs], preset)
+        kept = archive.read(self.home.evidence, self.cards)
+        planner = Planner(self.home, self.cards)
+        archived = [(run, planner.changes(run.run)) for run in kept.runs]
+        ledger = collect(self.cards, [(run.record, run.notebook()) for run in runs], preset, archived)
+        past = histories(self.home.root, self.cards, preset)
+        for row in ledger["rows"]:
+            row["history"] = past.get((row["chapter"], row["claim"]), [])
+        return ledger | {"archive": {"runs": len(kept.runs), "faults": kept.faults}}
+
+    def archive(self, chapters: Sequence[str], preset: str, by_hand: bool, stale: bool) -> dict[Path, tuple[int, int]]:
+        """Export the evidence of runs in the cache to the archive; for each file what was new, and what it holds.
+
+        Args:
+            chapters: of which chapters; none for all.
+            preset: of which preset.
+            by_hand: whether runs go along whose parameters were set by a sweep or by hand.
+            stale: whether runs of code that has changed since go along; they stay marked as such.
+        """
+        refuse_unknown(self.cards, chapters)
+        found = self.cache.entries() if stale else current_runs(self.home, self.cards, self.cache)
+        commit = commit_of(self.home.root)
+        runs = []
+        for run in found:
+            record = run.record
+            wanted = record.chapter in (chapters or self.cards) and record.preset == preset
+            if wanted and (by_hand or not record.overrides):
+                evidence = [parse_evidence(payload) for payload in evidence_of(run.notebook())]
+                if evidence:
+                    runs.append(archive.ArchivedRun(run=record, evidence=evidence, commit=commit))
+        with writing(self.home.evidence):
+            return archive.add(self.home.evidence, runs)
 
     def print_book(self, outcomes: Sequence[Outcome], preset: str) -> tuple[Path, list[str]]:
         """Print the book and look it over.
@@ -103,7 +137,7 @@ class Desk:
         stage(self.home, self.cards, shown)
         self.console.print("printing the book")
         html = print_site(self.home)
-        return html, check_site(html, self.home, self.cards)
+        return html, archive.read(self.home.evidence, self.cards).faults + check_site(html, self.home, self.cards)
 
     def fetch(self, names: Sequence[str]) -> list[str]:
         """Bring data and weights that are not here, with a progress bar; the names of what came."""

@@ -15,6 +15,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from featlib.data import sources
+from featlib.press import archive
 from featlib.press.cache import Cache
 from featlib.press.card import Card, CardError, load_cards
 from featlib.press.costs import broken
@@ -66,6 +67,7 @@ def examine(home: Home) -> Iterator[Finding]:
     except (CardError, PlanError) as error:
         yield from (Finding("chapters", Health.FAULT, line) for line in str(error).splitlines())
     yield from promises(home, cards)
+    yield from evidence(home, cards)
     yield from data({name for card in cards.values() for name in card.data})
 
 
@@ -76,6 +78,14 @@ def promises(home: Home, cards: Mapping[str, Card]) -> Iterator[Finding]:
     for slug, found in over.items():
         said = f"{'; '.join(map(str, found))}: make the chapter smaller, or its promise true"
         yield Finding(f"promise of {slug}", Health.OVER, said)
+
+
+def evidence(home: Home, cards: Mapping[str, Card]) -> Iterator[Finding]:
+    """Whether the archive can be read."""
+    kept = archive.read(home.evidence, cards)
+    yield from (Finding("archive", Health.FAULT, f"{fault}; restore the file from git") for fault in kept.faults)
+    if not kept.faults:
+        yield Finding("archive", Health.WELL, f"{len(kept.runs)} runs in {home.evidence.relative_to(home.root)}")
 
 
 def packages() -> Finding:

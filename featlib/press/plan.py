@@ -16,6 +16,7 @@ from featlib.press.digests import digest, library_digest, library_root, notebook
 from featlib.press.home import Home
 from featlib.press.notebooks import read_notebook
 from featlib.press.parameters import Parameter, ParameterError, check, read_parameters
+from featlib.press.record import RunRecord
 
 OWN_OPTIONS = {"seed": "--seed"}
 """Parameters that have an option of their own, which ``-p`` must not go round."""
@@ -67,15 +68,24 @@ def plan(
     Raises:
         PlanError: for an unknown chapter, preset or parameter, or a value of the wrong type.
     """
-    for name in chapters:
-        if name not in cards:
-            raise PlanError(f"no chapter {name}{nearest(name, cards)}; there are {', '.join(cards) or 'none'}")
+    refuse_unknown(cards, chapters)
     for name, option in OWN_OPTIONS.items():
         if overrides and name in overrides:
             raise PlanError(f"{name} is not set with -p: use {option}")
     chosen = [slug for slug in cards if slug in chapters or not chapters]
     planner = Planner(home, cards)
     return [planner.job(slug, preset, seed, overrides or {}) for slug in chosen for seed in dict.fromkeys(seeds)]
+
+
+def refuse_unknown(cards: Mapping[str, Card], chapters: Iterable[str]) -> None:
+    """Refuse the name of a chapter that the book does not have.
+
+    Raises:
+        PlanError: if there is one; the message holds the nearest.
+    """
+    for name in chapters:
+        if name not in cards:
+            raise PlanError(f"no chapter {name}{nearest(name, cards)}; there are {', '.join(cards) or 'none'}")
 
 
 @dataclass
@@ -165,6 +175,23 @@ class Planner:
         except ParameterError as error:
             raise PlanError(f"{chapter}.yml, preset {preset}: {error}") from None
 
+    def changes(self, record: RunRecord) -> str:
+        """What has changed since a run, in words; empty if today's code, data and packages would give it again."""
+        try:
+            job = self.job(record.chapter, record.preset, record.seed, record.overrides)
+        except (PlanError, KeyError) as error:
+            return f"it cannot be run today ({error})"
+        if job.digest == record.digest:
+            return ""
+        changed = {
+            "the notebook": job.notebook_digest != record.notebook_digest,
+            "featlib": job.code_digest != record.code_digest,
+            "its parameters": job.parameters != record.parameters,
+            "its data": job.data_digests != record.data_digests,
+            "the packages": job.versions != record.versions,
+        }
+        return f"{' and '.join(name for name, did in changed.items() if did) or 'its labels'} changed since"
+
 
 def current_runs(home: Home, cards: Mapping[str, Card], cache: Cache) -> list[CachedRun]:
     """The runs in the cache that today's notebooks, code and data would give again; all others are history."""
@@ -183,10 +210,7 @@ def _is_current(run: CachedRun, planner: Planner) -> bool:
     record = run.record
     if record.chapter not in planner.cards or record.code_digest != planner.code_digest:
         return False
-    try:
-        return planner.job(record.chapter, record.preset, record.seed, record.overrides).digest == record.digest
-    except PlanError:
-        return False
+    return planner.changes(record) == ""
 
 
 def _data_digest(chapter: str, name: str) -> str:

@@ -7,7 +7,7 @@ import logging
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,7 @@ import featlib
 from featlib.press.card import LAPTOP, Card
 from featlib.press.costs import Profile
 from featlib.press.git import commit_of
+from featlib.press.history import flips
 from featlib.press.plan import Job
 from featlib.press.run import Event, Outcome, cores
 
@@ -230,6 +231,46 @@ def verdicts(rows: Any) -> str:
     """``"2 supported, 1 inconclusive"``, most frequent first."""
     counted = Counter(row["verdict"] for row in rows)
     return ", ".join(f"{n} {verdict}" for verdict, n in counted.most_common()) or "no claims"
+
+
+def score_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """One line per claim."""
+    table = plain_table("chapter", "claim", "verdict", "mean", "interval", "seeds", "rests on")
+    for row in rows:
+        low_high = row["interval"] or ()
+        interval = " to ".join("unbounded" if end is None else f"{end:.3g}" for end in low_high)
+        mean = "" if row["mean"] is None else f"{row['mean']:.3g}"
+        seeds = str(len(row["samples"])) if row["samples"] else ""
+        table.add_row(row["chapter"], row["claim"], row["verdict"], mean, interval, seeds, _basis(row))
+    return table
+
+
+def _basis(row: Mapping[str, Any]) -> str:
+    """On what the samples of a row rest."""
+    if not row["samples"]:
+        return ""
+    archived = f"{row['archived']} archived" if row["archived"] else "fresh runs"
+    if row["stale"] is None:
+        return archived
+    why = "; ".join(row["stale"]["why"])
+    vouched = row["stale"]["vouched"]
+    again = f"; seed {', '.join(vouched)} run again agrees" if vouched else ""
+    return f"{archived}, {len(row['stale']['seeds'])} stale ({why}{again})"
+
+
+def flip_lines(
+    then: Mapping[tuple[str, str], Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], revision: str
+) -> list[str]:
+    """What flipped since a commit, one line each."""
+    lines = [
+        f"{chapter}/{claim}: {_told(before)} -> {_told(after)}" for chapter, claim, before, after in flips(then, rows)
+    ]
+    return [*lines, f"{len(lines)} of {len(rows)} claims have another verdict than at {revision}"]
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """A verdict with its numbers."""
+    return row["verdict"] if row["mean"] is None else f"{row['verdict']} ({row['mean']:.3g}, n={row['n']})"
 
 
 def plain_table(*columns: str) -> Table:

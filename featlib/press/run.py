@@ -171,6 +171,7 @@ def _record(job: Job, execution: Execution) -> RunRecord:
         overrides=job.overrides,
         parameters=job.parameters,
         digest=job.digest,
+        notebook_digest=job.notebook_digest,
         code_digest=job.code_digest,
         data_digests=job.data_digests,
         versions=job.versions,

@@ -19,6 +19,9 @@ from featlib.press import Ledger
 Ledger("alpha").record("one-is-one", samples={str(seed): 1.0 + seed}, control={str(seed): 0.0})
 """.strip()
 
+VARIED = RECORD.replace("0.0", "0.001 * seed")
+"""The same with a control that can be judged."""
+
 
 @pytest.fixture
 def featlib(book, monkeypatch, capsys):
@@ -242,6 +245,64 @@ def test_a_bug_of_our_own_shows_its_traceback(featlib, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["featlib", "list"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+def test_evidence_is_archived_scored_and_compared_with_an_earlier_commit(book, featlib):
+    def git(*words):
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(book.home.root), *who, *words], check=True)
+
+    book.add("alpha", VARIED, TALLY)
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "rules")
+    assert featlib("archive")[1].startswith("nothing to archive: no run of today's code with preset laptop")
+    assert featlib("run", "--seed", "0..4")[0] == 0
+    assert featlib("run", "-p", "n_images=3")[0] == 0
+    code, said, complaint = featlib("archive")
+    assert (code, said, complaint) == (0, "book/evidence/alpha.jsonl: 5 runs added, 5 in all\n", "")
+    assert featlib("archive")[1] == "book/evidence/alpha.jsonl: 0 runs added, 5 in all\n"
+    assert featlib("archive", "--sweeps")[1] == "book/evidence/alpha.jsonl: 1 runs added, 6 in all\n"
+    git("add", "-A")
+    git("commit", "-qm", "evidence")
+    code, said, _ = featlib("score")
+    assert code == 0
+    assert said.splitlines()[1].split()[-3:] == ["5", "fresh", "runs"]
+    shutil.rmtree(book.home.cache)
+    assert featlib("score")[1].splitlines()[1].split()[-3:] == ["5", "5", "archived"]
+    code, said, _ = featlib("score", "--diff", "HEAD~1")
+    assert code == 0
+    assert said.splitlines() == [
+        "alpha/one-is-one: not yet run -> supported (3, n=5)",
+        "1 of 1 claims have another verdict than at HEAD~1",
+    ]
+    assert featlib("score", "--diff", "HEAD")[1] == "0 of 1 claims have another verdict than at HEAD\n"
+    book.add("alpha", VARIED, TALLY, "1")
+    said = featlib("score")[1].splitlines()[1]
+    assert said.rstrip().endswith("5 archived, 5 stale (the notebook changed since)")
+    assert featlib("run")[0] == 0
+    said = featlib("score")[1].splitlines()[1]
+    assert said.rstrip().endswith("4 archived, 4 stale (the notebook changed since; seed 0 run again agrees)")
+    [row] = json.loads(book.home.ledger.read_text())["rows"]
+    assert row["n"] == 5
+    assert [past["verdict"] for past in row["history"]] == ["supported"]
+
+
+def test_a_corrupt_line_of_the_archive_is_named_and_ends_with_1(book, featlib, monkeypatch):
+    monkeypatch.setattr(doctor, "device", lambda: doctor.Finding("torch", doctor.Health.WELL, "cpu"))
+    book.add("alpha", RECORD)
+    assert featlib("run", "--seed", "0..1")[0] == 0
+    assert featlib("archive")[0] == 0
+    file = book.home.evidence / "alpha.jsonl"
+    file.write_text(file.read_text().replace('"seed":1', '"seed":2'))
+    code, said, complaint = featlib("score")
+    assert code == 1
+    assert complaint == "featlib: book/evidence/alpha.jsonl:2: its digest is another: it is not as it was written\n"
+    assert "1 claims" in said
+    assert "FAULT   archive: book/evidence/alpha.jsonl:2: " in featlib("doctor")[1]
+    code, _, complaint = featlib("archive")
+    assert code == 2
+    assert "restore it from git, or remove these lines" in complaint
 
 
 @pytest.fixture

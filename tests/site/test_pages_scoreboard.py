@@ -102,6 +102,21 @@ class TestRow:
         ):
             assert said in drawn
 
+    def test_a_row_on_old_evidence_says_so_and_shows_its_history(self, tiny, rows):
+        past = {"day": "2026-01-02", "verdict": "inconclusive", "commit": "a" * 40, "n": 1}
+        old = {"archived": 2, "stale": {"seeds": ["1", "2"], "why": ["featlib changed since"], "vouched": []}}
+        found = {**rows["holds"], **old, "history": [past]}
+        assert "stale: code changed since" in row.stale_note(found)
+        drawn = row.basis(found)
+        assert "2 of 3 seeds from the archive of earlier runs; 2 of them stale: featlib changed since" in drawn
+        told = row.history(read_book(tiny.home.root), found)
+        assert "2026-01-02, inconclusive" in told
+        assert f'commit/{"a" * 40}"><code>aaaaaaaaa</code>' in told
+        found["stale"]["vouched"] = ["0"]
+        assert row.stale_note(found) == ""
+        assert "run again with today&#39;s code, seed 0 gave the same values" in row.basis(found)
+        assert row.basis(rows["holds"]) == row.history(read_book(tiny.home.root), rows["holds"]) == ""
+
     def test_a_control_that_passed_is_called_out(self, rows):
         passed = {**rows["holds"], "control": {**rows["holds"]["control"], "failed": False}}
         assert "passed the rule, as it must not" in row.control(passed)

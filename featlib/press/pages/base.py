@@ -69,7 +69,7 @@ def read_book(root: Path) -> Book:
     empty = collect(cards, [], "laptop")
     known = json.loads(home.ledger.read_text("utf8")) if home.ledger.exists() else {"runs": [], "rows": []}
     by_claim = {(row["chapter"], row["claim"]): row for row in known["rows"]}
-    rows = [by_claim.get((row["chapter"], row["claim"]), row) for row in empty["rows"]]
+    rows = [{**row, **by_claim.get((row["chapter"], row["claim"]), {})} for row in empty["rows"]]
     return Book(home.root, cards, {**empty, **known, "rows": rows}, home.ledger, read_outside(home.root))
 
 

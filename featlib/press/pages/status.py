@@ -35,7 +35,9 @@ class Status(BookDirective):
         """The rows of one chapter."""
         card = book.cards[slug]
         link = Markup('<a href="{}">{}</a>').format(self.to(f"{NOTEBOOKS}/{slug}.html"), card.title)
-        runs = sorted((run for run in book.ledger["runs"] if counts(run, slug)), key=kind)
+        known = [run for run in book.ledger["runs"] if counts(run, slug)]
+        fresh = [run for run in known if not run["stale"]]
+        runs = sorted(fresh or known, key=kind)
         if not runs:
             yield [link, *[NOTHING.format("none yet")] * (len(HEAD) - 1)]
         for _, group in groupby(runs, key=kind):
