@@ -30,6 +30,13 @@ app = typer.Typer(
 )
 
 
+class Where(StrEnum):
+    """What runs the notebooks."""
+
+    threads = "threads"
+    dask = "dask"
+
+
 class Log(StrEnum):
     """What the command writes."""
 
@@ -43,11 +50,16 @@ Seeds = Annotated[list[str] | None, typer.Option("--seed", help="0, or a range 0
 Overrides = Annotated[
     list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 ]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Notebooks at once; the cores are shared out.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Notebooks at once; default: 2, or as many as a cluster's workers take."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Run also what the cache has.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds that one run may take; 0 for no limit.")]
 All = Annotated[bool, typer.Option("--all", help="All chapters: what naming none means too, said aloud.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long it would take; run nothing.")]
+Executor = Annotated[Where, typer.Option("--executor", help="threads: this machine. dask: a running cluster.")]
+Scheduler = Annotated[str | None, typer.Option(help="Of a Dask cluster, as tcp://host:8786 or tls://host:8786.")]
 Lines = Annotated[Log, typer.Option("--log", help="json: one object a line on stdout, all else on stderr.")]
 
 
@@ -70,18 +82,20 @@ def run(
     preset: Preset = LAPTOP,
     seed: Seeds = None,
     override: Overrides = None,
-    jobs: Jobs = 2,
+    jobs: Jobs = None,
     force: Force = False,
     timeout: Timeout = HOUR,
     every: All = False,
     dry_run: DryRun = False,
     log: Lines = Log.plain,
+    executor: Executor = Where.threads,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run chapters; what is in the cache and still true is not run again."""
     if every and chapters:
         raise typer.BadParameter(f"--all means every chapter: leave out {', '.join(chapters)}, or --all")
     desk = _desk(log)
-    request = _request(chapters, preset, seed, override, jobs, force, timeout, log)
+    request = _request(chapters, preset, seed, override, jobs, force, timeout, log, _address(executor, scheduler))
     if dry_run:
         desk.show_plan(desk.jobs(request), request)
         raise typer.Exit
@@ -96,15 +110,19 @@ def book(
     preset: Preset = LAPTOP,
     seed: Seeds = None,
     override: Overrides = None,
-    jobs: Jobs = 2,
+    jobs: Jobs = None,
     force: Force = False,
     timeout: Timeout = HOUR,
     log: Lines = Log.plain,
+    executor: Executor = Where.threads,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run chapters, then print the whole book as a website and look it over."""
     desk = _desk(log)
     with _stoppable():
-        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout, log))
+        outcomes = desk.run(
+            _request(chapters, preset, seed, override, jobs, force, timeout, log, _address(executor, scheduler))
+        )
         html, faults = desk.print_book(outcomes, preset)
     for fault in faults:
         _say(fault)
@@ -234,10 +252,11 @@ def _request(
     preset: str,
     seeds: list[str] | None,
     overrides: list[str] | None,
-    jobs: int,
+    jobs: int | None,
     force: bool,
     timeout: float,
     log: Log = Log.plain,
+    scheduler: str | None = None,
 ) -> Request:
     """The options of ``run`` and ``book`` as a request."""
     from featlib.press.desk import Request
@@ -253,7 +272,19 @@ def _request(
         timeout=timeout or None,
         force=force,
         log=log.value,
+        scheduler=scheduler,
     )
+
+
+def _address(executor: Where, scheduler: str | None) -> str | None:
+    """The address of the cluster, if one is to be used.
+
+    Raises:
+        BadParameter: if only one half of it was said.
+    """
+    if (executor is Where.dask) != (scheduler is not None):
+        raise typer.BadParameter("a cluster is named by both: --executor dask --scheduler tcp://host:8786")
+    return scheduler
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +24,11 @@ from featlib.press.home import Home
 from featlib.press.log import JsonLog
 from featlib.press.plan import Job, Planner, current_runs, missing_data, plan, refuse_unknown
 from featlib.press.report import Estimate, Reporter, broken_promises, pasted, planned, summary
-from featlib.press.run import Outcome, run_jobs
+from featlib.press.run import Outcome, Work, run_jobs
 from featlib.press.site import check_site, print_site, stage
+
+WORKERS = 2
+"""Notebooks at once on this machine, unless another number is asked for."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,13 @@ class Request:
     preset: str = LAPTOP
     seeds: tuple[int, ...] = (0,)
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    workers: int = 2
+    workers: int | None = None
+    """Jobs at once; by default two here, and as many as a cluster's workers take."""
     timeout: float | None = None
     force: bool = False
     log: Literal["plain", "json"] = "plain"
+    scheduler: str | None = None
+    """Address of a Dask scheduler; without one the jobs run on this machine."""
 
 
 class Desk:
@@ -59,7 +66,9 @@ class Desk:
         """Say what would be run and how long it would take, by earlier runs and else by the promises."""
         profile = Profile(self.cache.records())
         self.console.print(planned(jobs, self.cards, profile, lambda digest: self._cached(digest, request)))
-        with Reporter(self.console, self._estimate(jobs, request, profile), self.home.root, len(jobs)):
+        with Reporter(
+            self.console, self._estimate(jobs, request, profile, request.workers or WORKERS), self.home.root, len(jobs)
+        ):
             pass
 
     def run(self, request: Request) -> list[Outcome]:
@@ -73,12 +82,15 @@ class Desk:
         self.fetch(missing_data(self.cards, {job.chapter for job in jobs}))
         profile = Profile(self.cache.records())
         queue = profile.longest_first(jobs, self.cards)
-        estimate = self._estimate(jobs, request, profile)
-        json_log = JsonLog(estimate, len(jobs)) if request.log == "json" else None
-        with json_log or Reporter(self.console, estimate, self.home.root, len(jobs)) as tell:
-            ended = run_jobs(queue, self.home, self.cache, request.workers, request.timeout, request.force, tell)
-            by_digest = {outcome.job.digest: outcome for outcome in ended}
-            outcomes = [by_digest[job.digest] for job in jobs]
+        with self._workers(request) as (work, workers):
+            estimate = self._estimate(jobs, request, profile, workers)
+            json_log = JsonLog(estimate, len(jobs)) if request.log == "json" else None
+            with json_log or Reporter(self.console, estimate, self.home.root, len(jobs)) as tell:
+                ended = run_jobs(
+                    queue, self.home, self.cache, workers, request.timeout, request.force, on_event=tell, work=work
+                )
+        by_digest = {outcome.job.digest: outcome for outcome in ended}
+        outcomes = [by_digest[job.digest] for job in jobs]
         if json_log:
             json_log.summary(outcomes)
         self._tell(outcomes, request.preset, time.monotonic() - began)
@@ -153,9 +165,20 @@ class Desk:
         """Whether a job will be served from the cache."""
         return self.cache.has(digest) and not request.force
 
-    def _estimate(self, jobs: Sequence[Job], request: Request, profile: Profile) -> Estimate:
+    @contextmanager
+    def _workers(self, request: Request) -> Iterator[tuple[Work | None, int]]:
+        """What runs the notebooks, and how many at once."""
+        if request.scheduler is None:
+            yield None, request.workers or WORKERS
+            return
+        from featlib.press.remote import cluster
+
+        with cluster(request.scheduler, self.home, request.timeout) as found:
+            yield found, request.workers or found.slots()
+
+    def _estimate(self, jobs: Sequence[Job], request: Request, profile: Profile, workers: int) -> Estimate:
         """How long these jobs will take."""
-        return Estimate(jobs, self.cards, request.workers, lambda digest: self._cached(digest, request), profile)
+        return Estimate(jobs, self.cards, workers, lambda digest: self._cached(digest, request), profile)
 
     def _tell(self, outcomes: Sequence[Outcome], preset: str, seconds: float) -> None:
         """The table of the runs, what they took too much of, and lines to paste."""
