@@ -1,4 +1,4 @@
-"""The command line: ``featlib list | run | book | score | archive | doctor | fetch | cards``.
+"""The command line: ``featlib list | run | sweep | book | score | archive | doctor | fetch | cards``.
 
 Exit codes: 0 everything succeeded, 1 a run or a page failed, 2 the request was refused, 130 stopped by Ctrl-C. What is
 slow to import is imported by the command that needs it.
@@ -6,7 +6,6 @@ slow to import is imported by the command that needs it.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +100,33 @@ def run(
         raise typer.Exit
     with _stoppable():
         outcomes = desk.run(request)
+    raise typer.Exit(0 if all(outcome.ok for outcome in outcomes) else 1)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A grid of parameters per chapter, in YAML.")],
+    jobs: Jobs = None,
+    force: Force = False,
+    timeout: Timeout = HOUR,
+    dry_run: DryRun = False,
+    log: Lines = Log.plain,
+    executor: Executor = Where.threads,
+    scheduler: Scheduler = None,
+) -> None:
+    """Run chapters over a grid of parameters; each point keeps its own evidence, beside the scoreboard's."""
+    from featlib.press.report import sweep_table
+    from featlib.press.sweep import plan_sweep, read_sweep
+
+    desk, grid = _desk(log), read_sweep(file)
+    request = _request(None, grid.preset, None, None, jobs, force, timeout, log, _address(executor, scheduler))
+    asked = plan_sweep(desk.home, desk.cards, grid)
+    if dry_run:
+        desk.show_plan(asked, request)
+        raise typer.Exit
+    with _stoppable():
+        outcomes = desk.press(asked, request)
+    desk.console.print(sweep_table(asked, desk.ledger(grid.preset)))
     raise typer.Exit(0 if all(outcome.ok for outcome in outcomes) else 1)
 
 
@@ -211,22 +237,6 @@ def cards(files: Annotated[list[Path], typer.Argument(help="Cards, notebooks/<sl
     raise typer.Exit(1 if faults else 0)
 
 
-def parse_seeds(texts: list[str]) -> tuple[int, ...]:
-    """``["0..2", "7"]`` as ``(0, 1, 2, 7)``.
-
-    Raises:
-        BadParameter: if one is neither a seed nor a rising range.
-    """
-    seeds: list[int] = []
-    for text in texts:
-        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
-        if last < first:
-            raise typer.BadParameter(f"cannot read {text!r}: write a seed as 3, a range as 0..4", param_hint="--seed")
-        seeds += range(first, last + 1)
-    return tuple(dict.fromkeys(seeds))
-
-
 def main() -> None:
     """Run the command line. Our own errors are one clear line; anything else is a bug and shows its traceback."""
     try:
@@ -261,12 +271,17 @@ def _request(
     """The options of ``run`` and ``book`` as a request."""
     from featlib.press.desk import Request
     from featlib.press.parameters import parse_assignment
+    from featlib.press.plan import PlanError, parse_seeds
 
+    try:
+        numbers = parse_seeds(seeds or ["0"])
+    except PlanError as error:
+        raise typer.BadParameter(str(error), param_hint="--seed") from None
     given: dict[str, Any] = dict(parse_assignment(text) for text in overrides or [])
     return Request(
         chapters=tuple(chapters or ()),
         preset=preset,
-        seeds=parse_seeds(seeds or ["0"]),
+        seeds=numbers,
         overrides=given,
         workers=jobs,
         timeout=timeout or None,

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ from featlib.press.evidence import (
     unjudged,
 )
 from featlib.press.files import replace_file
-from featlib.press.pool import TWICE, Pool, Run, belongs, pool, settle
+from featlib.press.pool import TWICE, Pool, Run, belongs, pool, setting, settle
 from featlib.press.record import RunRecord
 
 __all__ = ["FIELDS", "collect", "evidence_html", "evidence_of", "evidence_text", "write"]
@@ -174,7 +175,22 @@ def collect(
         rows += [_row(card, claim, base, older, preset) for claim in card.claims]
     chapters = {slug: _chapter(card) for slug, card in cards.items()}
     listed: list[dict[str, Any]] = [_listed(run) for run in read if run.left_out != TWICE]
-    return {"schema": 1, "preset": preset, "chapters": chapters, "runs": listed, "rows": rows}
+    sweeps = [row for card in cards.values() for row in _sweeps(card, read, preset)]
+    return {"schema": 1, "preset": preset, "chapters": chapters, "runs": listed, "rows": rows, "sweeps": sweeps}
+
+
+def _sweeps(card: Card, runs: Iterable[Run], preset: str) -> Iterator[dict[str, Any]]:
+    """The rows of a chapter under parameters of their own: pooled over seeds, and each with these parameters."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.record.chapter == card.slug and run.left_out == BY_HAND:
+            groups.setdefault(setting(run.record), []).append(replace(run, left_out=None))
+    for group in groups.values():
+        base, older = settle(group)
+        for row in (_row(card, claim, base, older, preset) for claim in card.claims):
+            if row["samples"]:
+                parameters = {name: value for name, value in group[0].record.parameters.items() if name != "seed"}
+                yield {**row, "overrides": group[0].record.overrides, "parameters": parameters}
 
 
 def _listed(run: Run) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from featlib.press.history import histories
 from featlib.press.home import Home
 from featlib.press.log import JsonLog
 from featlib.press.plan import Job, Planner, current_runs, missing_data, plan, refuse_unknown
+from featlib.press.pool import setting
+from featlib.press.record import RunRecord
 from featlib.press.report import Estimate, Reporter, broken_promises, pasted, planned, summary
 from featlib.press.run import Outcome, Work, run_jobs
 from featlib.press.site import check_site, print_site, stage
@@ -189,11 +191,14 @@ class Desk:
             self.console.print(line, soft_wrap=True)
 
     def _rows_of(self, outcomes: Sequence[Outcome], preset: str) -> list[dict[str, Any]]:
-        """The claims by these runs alone; parameters given by hand, which the ledger leaves out, are let in here."""
-        runs = [
-            (outcome.record.model_copy(update={"overrides": {}}), CachedRun(outcome.record, outcome.path).notebook())
-            for outcome in outcomes
-            if outcome.record is not None and outcome.path is not None
-        ]
-        rows: list[dict[str, Any]] = collect(self.cards, runs, preset)["rows"]
+        """The claims by these runs alone, each setting by itself; what was set by hand counts here too."""
+        settings: dict[str, list[tuple[RunRecord, Any]]] = {}
+        for outcome in outcomes:
+            if outcome.record is not None and outcome.path is not None:
+                plain = outcome.record.model_copy(update={"overrides": {}})
+                run = plain, CachedRun(plain, outcome.path).notebook()
+                settings.setdefault(f"{plain.chapter} {setting(plain)}", []).append(run)
+        rows: list[dict[str, Any]] = []
+        for runs in settings.values():
+            rows += collect({runs[0][0].chapter: self.cards[runs[0][0].chapter]}, runs, preset)["rows"]
         return rows

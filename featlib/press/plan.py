@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,11 +21,28 @@ from featlib.press.record import RunRecord
 
 OWN_OPTIONS = {"seed": "--seed"}
 """Parameters that have an option of their own, which ``-p`` must not go round."""
+MOST_SEEDS = 100_000
 REQUIRED = {"seed": "int", "device": "str"}
 
 
 class PlanError(ValueError):
     """A request that cannot be met; refused before any kernel starts."""
+
+
+def parse_seeds(texts: Iterable[str]) -> tuple[int, ...]:
+    """``["0..2", "7"]`` as ``(0, 1, 2, 7)``.
+
+    Raises:
+        PlanError: if one is neither a seed nor a rising range, or there are absurdly many.
+    """
+    seeds: list[int] = []
+    for text in texts:
+        found = re.fullmatch(r"(\d{1,18})(?:\.\.(\d{1,18}))?", text)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if last < first or last - first >= MOST_SEEDS:
+            raise PlanError(f"cannot read {text!r}: write a seed as 3, a range as 0..4")
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def settle(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     newest = max(candidates, key=lambda run: (not run.stale, run.record.date)).record
     base, older = [], []
     for run in candidates:
-        if _setting(run.record) != _setting(newest):
+        if setting(run.record) != setting(newest):
             run.left_out = OLDER
         elif _conditions(run.record) == _conditions(newest):
             base.append(run)
@@ -147,7 +147,7 @@ def _once(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.left_out is None]
 
 
-def _setting(record: RunRecord) -> str:
+def setting(record: RunRecord) -> str:
     """What was asked for, but for the seed."""
     parameters = {name: value for name, value in record.parameters.items() if name != "seed"}
     return json.dumps([record.preset, parameters], sort_keys=True, default=str)
@@ -156,7 +156,7 @@ def _setting(record: RunRecord) -> str:
 def _conditions(record: RunRecord) -> str:
     """Everything but the seed that two runs must share to be pooled without a question."""
     code = [record.notebook_digest, record.code_digest]
-    shared = [code, record.data_digests, record.versions, record.device, _setting(record)]
+    shared = [code, record.data_digests, record.versions, record.device, setting(record)]
     return json.dumps(shared, sort_keys=True, default=str)
 
 

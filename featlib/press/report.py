@@ -237,11 +237,7 @@ def score_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """One line per claim."""
     table = plain_table("chapter", "claim", "verdict", "mean", "interval", "seeds", "rests on")
     for row in rows:
-        low_high = row["interval"] or ()
-        interval = " to ".join("unbounded" if end is None else f"{end:.3g}" for end in low_high)
-        mean = "" if row["mean"] is None else f"{row['mean']:.3g}"
-        seeds = str(len(row["samples"])) if row["samples"] else ""
-        table.add_row(row["chapter"], row["claim"], row["verdict"], mean, interval, seeds, _basis(row))
+        table.add_row(row["chapter"], row["claim"], row["verdict"], *_numbers(row), _basis(row))
     return table
 
 
@@ -256,6 +252,31 @@ def _basis(row: Mapping[str, Any]) -> str:
     vouched = row["stale"]["vouched"]
     again = f"; seed {', '.join(vouched)} run again agrees" if vouched else ""
     return f"{archived}, {len(row['stale']['seeds'])} stale ({why}{again})"
+
+
+def sweep_table(jobs: Iterable[Job], ledger: Mapping[str, Any]) -> Table:
+    """One line for each claim at each point of a sweep, and for the claims under the plain preset if it is a point."""
+    table = plain_table("chapter", "parameters", "claim", "verdict", "mean", "interval", "seeds")
+    points = {(job.chapter, _given(job.overrides)): job for job in jobs}
+    for chapter, given in points:
+        rows = ledger["sweeps"] if given else ledger["rows"]
+        for row in rows:
+            if row["chapter"] == chapter and row["samples"] and given == _given(row.get("overrides", {})):
+                told = [row["claim"], row["verdict"], *_numbers(row)]
+                table.add_row(chapter, given or "as the preset", *told)
+    return table
+
+
+def _given(overrides: Mapping[str, Any]) -> str:
+    """Overrides as people read them, in one order."""
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(overrides.items()))
+
+
+def _numbers(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Mean, interval and number of seeds of a row."""
+    interval = " to ".join("unbounded" if end is None else f"{end:.3g}" for end in row["interval"] or ())
+    mean = "" if row["mean"] is None else f"{row['mean']:.3g}"
+    return mean, interval, str(len(row["samples"])) if row["samples"] else ""
 
 
 def flip_lines(

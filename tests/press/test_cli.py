@@ -13,6 +13,7 @@ from conftest import CARD, TALLY
 
 from featlib.press import cli, desk, doctor
 from featlib.press.digests import library_root
+from featlib.press.plan import parse_seeds
 
 RECORD = """
 from featlib.press import Ledger
@@ -168,8 +169,8 @@ def test_a_seed_that_is_none(book, featlib, seed):
 
 
 def test_seeds_may_be_ranges_and_are_taken_once():
-    assert cli.parse_seeds(["0..2", "7", "1"]) == (0, 1, 2, 7)
-    assert cli.parse_seeds(["3..3"]) == (3,)
+    assert parse_seeds(["0..2", "7", "1"]) == (0, 1, 2, 7)
+    assert parse_seeds(["3..3"]) == (3,)
 
 
 def test_a_card_that_breaks_the_schema(book, featlib):

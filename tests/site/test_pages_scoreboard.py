@@ -117,6 +117,15 @@ class TestRow:
         assert "run again with today&#39;s code, seed 0 gave the same values" in row.basis(found)
         assert row.basis(rows["holds"]) == row.history(read_book(tiny.home.root), rows["holds"]) == ""
 
+    def test_a_row_tells_what_its_claim_came_to_under_other_parameters(self, tiny, rows):
+        other = {**rows["holds"], "overrides": {"width": 4, "name": "<b>"}, "verdict": "inconclusive"}
+        book = read_book(tiny.home.root)
+        assert row.elsewhere(book, rows["holds"]) == ""
+        book.ledger["sweeps"] = [other, {**other, "claim": "own"}]
+        drawn = row.elsewhere(book, rows["holds"])
+        assert "name=&#34;&lt;b&gt;&#34;, width=4: inconclusive" in drawn
+        assert drawn.count("<li>") == 1
+
     def test_a_control_that_passed_is_called_out(self, rows):
         passed = {**rows["holds"], "control": {**rows["holds"]["control"], "failed": False}}
         assert "passed the rule, as it must not" in row.control(passed)

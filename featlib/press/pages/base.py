@@ -42,6 +42,10 @@ class Book:
         """One row per claim, in the order of the cards: of one chapter, or of all."""
         return [row for row in self.ledger["rows"] if slug in {None, row["chapter"]}]
 
+    def sweeps(self, slug: str, claim: str) -> list[dict[str, Any]]:
+        """What a claim came to under other parameters than the scoreboard's."""
+        return [row for row in self.ledger["sweeps"] if (row["chapter"], row["claim"]) == (slug, claim)]
+
     def runs(self, slug: str) -> list[dict[str, Any]]:
         """The runs of a chapter that stand behind its rows."""
         return [run for run in self.ledger["runs"] if run["chapter"] == slug and run["pooled"]]

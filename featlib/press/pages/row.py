@@ -44,6 +44,7 @@ def facts_of(
     yield "Conditions", conditions(book, row)
     yield "Departs", departs(card, chapter)
     yield "Cost", cost(row, card)
+    yield "Under other parameters", elsewhere(book, row)
     yield "Provenance", provenance(row)
     yield "Rests on", basis(row)
     yield "History", history(book, row)
@@ -145,6 +146,21 @@ def provenance(row: dict[str, Any]) -> Markup:
     return Markup("{}, code <code>{}</code><small>{}{}</small>").format(
         row["date"][:10], row["code_digest"][:12], data, versions
     )
+
+
+def elsewhere(book: Book, row: dict[str, Any]) -> Markup:
+    """What the claim came to at the points of a sweep, so that a verdict that flips says at which."""
+    found = book.sweeps(row["chapter"], row["claim"])
+    items = (
+        Markup("<li>{}: {}<small>{}, {} seeds</small></li>").format(
+            ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(other["overrides"].items())),
+            other["verdict"],
+            estimate(other["mean"], *(other["interval"] or (None, None))),
+            other["n"],
+        )
+        for other in found
+    )
+    return Markup("<ul>{}</ul>").format(join(items)) if found else Markup()
 
 
 def basis(row: dict[str, Any]) -> Markup:
