@@ -22,6 +22,7 @@ import nbformat
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from featlib.press.files import sweep_files
 from featlib.press.notebooks import read_notebook
 from featlib.press.record import RunRecord
 
@@ -65,11 +66,12 @@ class Cache:
         Raises:
             CacheError: if it cannot.
         """
-        probe = self.root / "tmp" / f"probe-{os.getpid()}"
+        probe = self.root / "tmp" / f"probe.{os.getpid()}-"
         with writing(self.root):
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"room for a line")
             probe.unlink()
+            sweep_files(probe.parent, "probe.*")
 
     def has(self, digest: str) -> bool:
         """Whether there is an entry at all; good for an estimate, since whether it is sound is not looked at."""

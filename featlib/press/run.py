@@ -19,6 +19,7 @@ import nbformat
 from featlib.press import places
 from featlib.press.cache import Cache, CacheError, StoppedError, writing
 from featlib.press.digests import library_digest, library_root, notebook_digest
+from featlib.press.files import sweep_files
 from featlib.press.home import Home
 from featlib.press.judge import fault
 from featlib.press.kernel import execute
@@ -105,6 +106,7 @@ def run_jobs(
     """
     cache.prepare()
     places.sweep()
+    sweep_files(home.failed, "*.tmp")
     stop = threading.Event()
     here = partial(work_here, folder=home.notebooks, threads=max(1, cores() // workers), timeout=timeout)
     one = partial(perform, home=home, cache=cache, work=work or here, force=force, stop=stop)
@@ -218,7 +220,7 @@ def _clean(notebook: Any) -> Any:
 
 def _keep(notebook: Any, path: Path) -> Path | None:
     """Write the notebook of a failed run where people can read it, if there is room."""
-    work = path.with_suffix(f".{os.getpid()}.tmp")
+    work = path.with_suffix(f".{os.getpid()}-.tmp")
     try:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
