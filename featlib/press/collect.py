@@ -9,7 +9,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from featlib.claims import Judgement, Verdict
 from featlib.press.archive import ArchivedRun
@@ -204,6 +206,55 @@ def _listed(run: Run) -> dict[str, Any]:
         "archived": run.archived,
         "stale": run.stale or None,
     }
+
+
+class LedgerFileError(ValueError):
+    """A ledger that the press did not write."""
+
+
+def read_ledger(path: Path) -> dict[str, Any]:
+    """The ledger in a file, as far as the pages rely on it.
+
+    Raises:
+        LedgerFileError: if it is none; the message says how to get one.
+    """
+    try:
+        ledger = json.loads(path.read_bytes())
+        _Ledger.model_validate(ledger)
+    except (OSError, ValueError, RecursionError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else type(error).__name__
+        hint = "another version of featlib wrote it, or something else; run `featlib run` again"
+        raise LedgerFileError(f"{path.name} cannot be read ({why:.200}): {hint}") from None
+    found: dict[str, Any] = ledger
+    return found
+
+
+class _Row(BaseModel):
+    """A row as it is drawn."""
+
+    chapter: str
+    claim: str
+    says: str
+    verdict: Verdict
+    reason: str
+    n: int
+    mean: FiniteFloat | None
+    interval: tuple[FiniteFloat | None, FiniteFloat | None] | None
+    samples: dict[str, FiniteFloat]
+    seeds: list[int]
+    preset: str
+    history: list[dict[str, Any]]
+
+
+class _Ledger(BaseModel):
+    """What a ledger must hold."""
+
+    version: Literal[1] = Field(alias="schema")
+    preset: str
+    runs: list[dict[str, Any]]
+    rows: list[_Row]
+    sweeps: list[_Row]
 
 
 # Files --------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from featlib.claims import Verdict
 from featlib.press.card import Card, load_cards
-from featlib.press.collect import collect
+from featlib.press.collect import collect, read_ledger
 from featlib.press.home import find_home
 from featlib.press.links import NOTEBOOKS, address
 
@@ -71,7 +70,7 @@ def read_book(root: Path) -> Book:
     home = find_home(root)
     cards = load_cards(home)
     empty = collect(cards, [], "laptop")
-    known = json.loads(home.ledger.read_text("utf8")) if home.ledger.exists() else {"runs": [], "rows": []}
+    known = read_ledger(home.ledger) if home.ledger.exists() else {"runs": [], "rows": []}
     by_claim = {(row["chapter"], row["claim"]): row for row in known["rows"]}
     rows = [{**row, **by_claim.get((row["chapter"], row["claim"]), {})} for row in empty["rows"]]
     return Book(home.root, cards, {**empty, **known, "rows": rows}, home.ledger, read_outside(home.root))
