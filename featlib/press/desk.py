@@ -64,9 +64,14 @@ class Desk:
         """What a request comes to; whatever can be refused is refused here, before the first kernel starts."""
         return plan(self.home, self.cards, request.chapters, request.preset, request.seeds, request.overrides)
 
+    def profile(self) -> Profile:
+        """What earlier runs took, here and in the archive."""
+        kept = archive.read(self.home.evidence, self.cards)
+        return Profile([*(run.run for run in kept.runs), *self.cache.records()])
+
     def show_plan(self, jobs: Sequence[Job], request: Request) -> None:
         """Say what would be run and how long it would take, by earlier runs and else by the promises."""
-        profile = Profile(self.cache.records())
+        profile = self.profile()
         self.console.print(planned(jobs, self.cards, profile, lambda digest: self._cached(digest, request)))
         with Reporter(
             self.console, self._estimate(jobs, request, profile, request.workers or WORKERS), self.home.root, len(jobs)
@@ -82,7 +87,7 @@ class Desk:
         began = time.monotonic()
         self.cache.prepare()
         self.fetch(missing_data(self.cards, {job.chapter for job in jobs}))
-        profile = Profile(self.cache.records())
+        profile = self.profile()
         queue = profile.longest_first(jobs, self.cards)
         with self._workers(request) as (work, workers):
             estimate = self._estimate(jobs, request, profile, workers)

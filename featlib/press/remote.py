@@ -84,8 +84,13 @@ def cluster(address: str, home: Home, timeout: float | None) -> Iterator[Cluster
     """
     try:
         from distributed import Client
+        from distributed.security import Security
     except ImportError:
         raise ClusterError("--executor dask needs distributed: pip install 'featlib[cluster]'") from None
+    if address.startswith("tls:") and not Security().get_connection_args("client").get("ssl_context"):
+        raise ClusterError(
+            f"{address} asks for certificates: name them in DASK_DISTRIBUTED__COMM__TLS__CA_FILE and others"
+        )
     try:
         client = Client(address, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

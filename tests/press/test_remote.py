@@ -190,6 +190,14 @@ def test_a_cluster_without_workers_or_without_a_scheduler_is_one_clear_line(book
     assert complaint.count("\n") == 1
 
 
+def test_a_cluster_that_asks_for_certificates_says_where_to_name_them(book):
+    chapter(book)
+    code, _, complaint = book.featlib("run", "--executor", "dask", "--scheduler", "tls://127.0.0.1:1")
+    assert code == 2
+    assert "asks for certificates: name them in DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in complaint
+    assert complaint.count("\n") == 1
+
+
 def test_the_two_halves_of_a_cluster_go_together(book):
     chapter(book)
     for half in (["--executor", "dask"], ["--scheduler", "tcp://127.0.0.1:1"]):
