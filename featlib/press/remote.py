@@ -28,9 +28,6 @@ from featlib.press.home import Home
 from featlib.press.plan import Job
 from featlib.press.run import Finished, cores, work_here
 
-DEATHS = 3
-"""So many workers may die under one job before it is taken for the cause; Dask's own default."""
-
 
 class ClusterError(RuntimeError):
     """A cluster that cannot be used; one line that says what to do."""
@@ -181,7 +178,8 @@ def _threads() -> int:
 def _lost(error: Exception) -> str:
     """Why the cluster has no answer, in one line."""
     if type(error).__name__ == "KilledWorker":
-        return f"{DEATHS + 1} workers died under it: out of memory? Choose a smaller preset or larger workers"
+        deaths = int(getattr(error, "allowed_failures", 0)) + 1
+        return f"{deaths} workers died under it: out of memory? Choose a smaller preset or larger workers"
     return f"the cluster failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 

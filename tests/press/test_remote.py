@@ -38,6 +38,7 @@ class Cluster:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.environment = {**os.environ, "PYTHONPATH": str(library_root().parent), "TMPDIR": str(self.temporary)}
+        self.environment["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = "1"  # a death more than the test needs
         file = folder / "scheduler.json"
         self.processes = []
         self.start("scheduler", "--port", 0, "--scheduler-file", file)
@@ -160,6 +161,18 @@ def test_a_failure_comes_back_with_its_notebook(book, cluster):
     assert process.returncode == 1
     assert "FAILED: code cell 2 (1 / 0): ZeroDivisionError: division by zero (see _build/failed/alpha-laptop-" in said
     assert "ZeroDivisionError" in (book.home.failed / "alpha-laptop-seed-0.ipynb").read_text()
+
+
+def test_a_job_under_which_every_worker_dies_is_named_and_the_others_are_done(book, cluster):
+    cluster.worker()
+    tally, _ = chapter(book)
+    kill = "import os, signal\nif seed == 1:\n    os.kill(os.getppid(), signal.SIGKILL)"
+    book.add("alpha", kill, RECORD.format(tally=tally, go="", wait=False))
+    process = press(book, cluster, "--jobs", 1, seeds="0..2")
+    said, _ = process.communicate(timeout=180)
+    assert process.returncode == 1
+    assert "alpha laptop seed 1: FAILED: 2 workers died under it: out of memory?" in said
+    assert seeds_in(book) == [0, 2]
 
 
 def test_a_worker_with_other_code_refuses(book, cluster, tmp_path):
