@@ -26,11 +26,12 @@ Kernel: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, Tensor, Tensor | No
 """A function of x (tokens, d), w_in, b_in, w_out, b_out that gives (tokens, out)."""
 
 
-class TopKReLU(nn.Module):
+class TopKReLU(nn.ReLU):
     r"""ReLU, of whose output only the ``k`` largest values of each token stay: :math:`\mathrm{Top}_k(\sigma(z))`.
 
     Exactly ``k`` stay; of equal values those of the lowest index. Gradients pass where a value stays, as they would
-    through the ReLU, and nowhere else. With as many as there are units it is the ReLU, bit for bit.
+    through the ReLU, and nowhere else. With as many as there are units it is the ReLU, bit for bit. It *is* an
+    ``nn.ReLU``, so that what watches those sees it.
 
     Example:
         >>> TopKReLU(2)(torch.tensor([3.0, -1.0, 5.0, 3.0])).tolist()

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from featlib.measures import activation_density
 from featlib.models.relu_mlp import ReluMLP, TopKReLU
 
 
@@ -134,6 +135,13 @@ def test_activations_are_seen_by_a_hook():
     torch.testing.assert_close(y, functional.linear(seen[0], mlp.w_out, mlp.b_out))
     assert seen[0].shape == (2, 4, 20)
     assert int((seen[0] > 0).sum(-1).max()) <= 3
+
+
+def test_what_watches_relus_sees_the_limit():
+    mlp = ReluMLP(6, 12, topk=3)
+    with activation_density(mlp) as density:
+        mlp(torch.randn(5, 6))
+    assert density.layers["act"].max_active <= 3
 
 
 @pytest.mark.parametrize("bias", [True, False])
