@@ -93,7 +93,11 @@ class Picture:
         """The picture as HTML, complete in itself."""
         described = html.escape(self.describe, quote=True)
         source = f"data:image/webp;base64,{self.data}"
-        return f'<img class="featlib-figure" src="{source}" alt="{described}" width="{self.width}">'
+        width, height = PillowImage.open(io.BytesIO(self.webp)).size
+        shape = (
+            f'width="{self.width}" height="{round(height * self.width / width)}"'  # its place is kept until it comes
+        )
+        return f'<img class="featlib-figure" src="{source}" alt="{described}" {shape}>'
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html(), "image/webp": self.data, "text/plain": self.describe}

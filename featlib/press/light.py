@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from . import icons, mend, menus, sheets
+from .parse import PICTURE_TO_TOUCH
 
 __all__ = ["lighten"]
 
@@ -42,6 +44,7 @@ STAMP = re.compile(r'(?P<before>(?:src|href)=")(?P<url>[^":?]+\.(?:js|css))(?:\?
 INLINE_SCRIPT = re.compile(r"<script\b[^>]*>(.+?)</script>", re.DOTALL)
 NAMED = re.compile(r"\b(?:class|id)=(?:\"([^\"]*)\"|'([^']*)')")
 PICTURE = re.compile(r'(?<=src=")data:image/(?P<kind>webp|png|jpeg);base64,(?P<data>[A-Za-z0-9+/=\s]{2000,})(?=")')
+FIGURE, WAITING = '<img class="featlib-figure"', '<img loading="lazy" class="featlib-figure"'
 TOKEN = re.compile(r'<span class="(?P<name>[a-z][a-z0-9]?)">(?P<text>[^<]*)</span>')
 CALM = frozenset({"o", "sa", "si"})
 """Operators, string prefixes and braces in strings: a colour of their own costs more bytes than it helps eyes."""
@@ -73,7 +76,7 @@ def lighten(site: Path) -> None:
     tinted = tints((static / "pygments.css").read_text("utf8")) - CALM
     for path, text in pages.items():
         plainer = TOKEN.sub(lambda token: token[0] if token["name"] in tinted else token["text"], text)
-        path.write_text(stamp(images_as_files(plainer, path, static), path), "utf8")
+        path.write_text(stamp(fetched_later(images_as_files(plainer, path, static)), path), "utf8")
 
 
 def tints(sheet: str) -> set[str]:
@@ -121,6 +124,15 @@ def images_as_files(page: str, path: Path, static: Path) -> str:
         return relative(file, path)
 
     return PICTURE.sub(save, page)
+
+
+def fetched_later(page: str) -> str:
+    """A page whose figures, but for the first one and those in frames, wait until a reader comes near them."""
+    between = PICTURE_TO_TOUCH.split(page)
+    touched = PICTURE_TO_TOUCH.findall(page)
+    head, first, rest = between[0].partition(FIGURE)
+    parts = [head + first + rest.replace(FIGURE, WAITING), *(part.replace(FIGURE, WAITING) for part in between[1:])]
+    return "".join(part for pair in itertools.zip_longest(parts, touched, fillvalue="") for part in pair)
 
 
 def relative(file: Path, page: Path) -> str:

@@ -170,3 +170,13 @@ def test_images_become_files_that_pages_share(tmp_path):
     assert file.read_bytes() == content
     assert one == f'<img src="../_static/pictures/{file.name}" alt="x">{small}'
     assert two == f'<img src="_static/pictures/{file.name}" alt="x">'
+
+
+def test_figures_further_down_wait_and_frames_do_not():
+    figure = '<img class="featlib-figure" src="a.webp" alt="x">'
+    waiting = figure.replace("<img ", '<img loading="lazy" ')
+    frames = f'<fieldset class="featlib-frames" id="f">{figure}</fieldset>'
+    assert light.fetched_later(f"<p>{figure}{frames}{figure}</p>{frames}{figure}") == (
+        f"<p>{figure}{frames}{waiting}</p>{frames}{waiting}"
+    )
+    assert light.fetched_later("<p>none</p>") == "<p>none</p>"
