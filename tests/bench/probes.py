@@ -90,7 +90,7 @@ def case(size: str, solver: str, make: partial[Task], batch: int, axis: Axis) ->
 
 CHAPTER = partial(of_targets, 500, 64)
 LARGE = partial(inputs, 2000, TARGETS)
-BY_TARGETS = Axis((1, 4, 16, 48), CHAPTER, "{} targets", "not up to {} targets")
+BY_TARGETS = Axis((1, 4, 16, 48), CHAPTER, "{} and more targets", "not even for {} targets")
 BY_UNITS = Axis((512, 256, 128, 64, 32), LARGE, "{} units and fewer", "not even at {} units")
 CASES = [case("500 x 64, 48 targets", solver, CHAPTER, 48, BY_TARGETS) for solver in SOLVERS]
 CASES += [case(f"2000 x 256, {TARGETS} targets", solver, LARGE, 256, BY_UNITS) for solver in SOLVERS]

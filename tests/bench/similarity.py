@@ -102,14 +102,14 @@ def case(
         batch=N,
         tolerance=tolerance,
         dtype=dtype,
-        axis=Axis(EXAMPLES, make, "{} examples", "not up to {} examples"),
+        axis=Axis(EXAMPLES, make, "{} and more examples", "not even for {} examples"),
     )
 
 
 CASES = [
     case(
         "rdm",
-        f"{N} x {D}, {metric}",
+        f"{N} x {D}, {metric}, {str(dtype).removeprefix('torch.')}",  # the size tells rows of one peer apart
         (f"scipy pdist, {metric} (float64)", scipy.__version__),
         (partial(rdm, metric=metric), lambda phi, metric=metric: pdist(phi.numpy(), metric)),
         partial(inputs, dtype),
