@@ -94,12 +94,9 @@ def case(size: str, make: partial[Halves], batch: int, axis: Axis) -> Case:
 
 LARGE = partial(inputs, 1, 5000, 512)
 CHAPTER = partial(of_seeds, 2000, 64, 2)
+BY_FEATURES = Axis((1, 2, 4, 8), LARGE, "{} and more features", "not even for {} features")
+BY_SEEDS = Axis((1, 2, 4, 8, 16), CHAPTER, "{} and more seeds", "not even for {} seeds")
 CASES = [
-    case("5000 x 512, 8 features", LARGE, 8, Axis((1, 2, 4, 8), LARGE, "{} and more features", "not even for {} features")),
-    case(
-        "16 seeds of 2000 x 64, 2 features",
-        CHAPTER,
-        16,
-        Axis((1, 2, 4, 8, 16), CHAPTER, "{} and more seeds", "not even for {} seeds"),
-    ),
+    case("5000 x 512, 8 features", LARGE, 8, BY_FEATURES),
+    case("16 seeds of 2000 x 64, 2 features", CHAPTER, 16, BY_SEEDS),
 ]
