@@ -11,9 +11,11 @@ from math import prod
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from featlib.measures.conjugate import conjugate_step, product
 
 __all__ = ["MAX_STEPS", "TOLERANCE", "fit_logistic"]
 
@@ -27,7 +29,9 @@ ENOUGH = 1e-4
 FLAT = 1e-12
 """Least curvature of the intercept: where all examples are certain the step stays finite. The minimum is the same."""
 BLOCK = 2**22
-"""Entries of the reweighted examples that are held at once."""
+"""Entries of the reweighted examples, or of the logits, that are held at once."""
+DIRECT = 256
+"""Most unknowns for which the Newton system is formed and solved."""
 
 
 def fit_logistic(
@@ -42,8 +46,8 @@ def fit_logistic(
     :math:`b` is not penalised; with several columns it sums to zero, which the objective leaves open. It is the
     objective of scikit-learn's ``LogisticRegression`` with :math:`C = 1 / \alpha`.
 
-    The Newton system has :math:`k (d + 1)` unknowns and takes :math:`O(k^2 n d^2)` to form: meant for up to some
-    hundred units, and few classes.
+    Small problems that each have their own examples are solved with the whole Newton system; large ones, and several
+    over the same examples, by conjugate gradients, whose steps cost :math:`O(k n d)` a problem.
 
     Args:
         x: examples; without leading axes they are the same for all problems.
@@ -58,32 +62,52 @@ def fit_logistic(
     """
     mean = x.double().mean(-2, keepdim=True)
     rows = x.double() - mean  # the same minimum, and a Newton system in better condition
-    rows = torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
     shape = np.broadcast_shapes(rows.shape[:-2], truth.shape[:-2])
-    labels = truth.double().expand(*shape, *truth.shape[-2:]).flatten(0, -3) if shape else truth.double()[None]
+    labels = truth.double().expand(*shape, *truth.shape[-2:]).reshape(-1, *truth.shape[-2:])
     if prod(rows.shape[:-2]) > 1:
-        rows = rows.expand(*shape, *rows.shape[-2:]).flatten(0, -3)
-    else:
-        rows = rows.reshape(1, *rows.shape[-2:])
-    together = max(1, BLOCK // rows[0].numel())
-    examples = torch.split(rows, together) if len(rows) == len(labels) else [rows] * len(torch.split(labels, together))
-    parts = [_newton(*part, alpha) for part in zip(examples, torch.split(labels, together), strict=True)]
-    solution = torch.cat(parts).reshape(*shape, rows.shape[-1], truth.shape[-1])
+        rows = rows.expand(*shape, *rows.shape[-2:])
+    rows = rows.reshape(-1, *rows.shape[-2:])
+    shared, unknowns = len(rows) < len(labels), (rows.shape[-1] + 1) * labels.shape[-1]
+    solve = _solve_turned if shared or unknowns > DIRECT else _solve
+    blocks = torch.split(labels, max(1, BLOCK // (labels[0] if shared else rows[0]).numel()))
+    examples = [rows] * len(blocks) if shared else torch.split(rows, len(blocks[0]))
+    parts = [solve(*part, alpha) for part in zip(examples, blocks, strict=True)]
+    solution = torch.cat(parts).reshape(*shape, -1, truth.shape[-1])
     weights, intercept = solution[..., :-1, :], solution[..., -1, :]
     return weights, intercept - (mean @ weights)[..., 0, :]
 
 
-def _newton(rows: Tensor, truth: Tensor, alpha: float) -> Tensor:
-    """Solve some problems side by side, from zero; the last row of the result belongs to the ones in ``rows``."""
+def _solve(rows: Tensor, truth: Tensor, alpha: float, spectrum: Tensor | None = None) -> Tensor:
+    """Weights and, in the last row, intercepts of some problems side by side."""
+    rows = torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
     penalty = rows.new_full((rows.shape[-1], 1), alpha)
     penalty[-1] = 0
+    return _newton(rows, truth, penalty, spectrum)
+
+
+def _solve_turned(rows: Tensor, truth: Tensor, alpha: float) -> Tensor:
+    """The same by conjugate gradients, in the basis of the principal axes of the examples."""
+    spectrum, axes = torch.linalg.eigh(rows.mT @ rows)
+    of_ones = torch.full_like(spectrum[..., :1], rows.shape[-2])
+    spectrum = torch.cat([spectrum.clamp_min(0), of_ones], -1)[..., None]
+    solution = _solve(rows @ axes, truth, alpha, spectrum)
+    return torch.cat([product(axes, solution[..., :-1, :]), solution[..., -1:, :]], -2)
+
+
+def _newton(rows: Tensor, truth: Tensor, penalty: Tensor, spectrum: Tensor | None) -> Tensor:
+    """Solve some problems side by side, from zero; with a spectrum by conjugate gradients.
+
+    Raises:
+        RuntimeError: if there is a problem that is not solved after ``MAX_STEPS`` steps.
+    """
     solution = rows.new_zeros(len(truth), rows.shape[-1], truth.shape[-1])
-    logits, value = rows @ solution, _objective(rows @ solution, truth, solution, penalty)
-    promise = torch.full_like(value, torch.inf)
+    logits = product(rows, solution)
+    value = _objective(logits, truth, solution, penalty)
+    solved = torch.zeros_like(value, dtype=torch.bool)
     for _ in range(MAX_STEPS):
-        step, promise = _step(rows, truth, logits, solution, penalty)
-        solved = promise <= TOLERANCE * rows.shape[-2]
-        change, share = rows @ step, torch.ones_like(promise)
+        step, promise, sure = _step(rows, truth, logits, solution, penalty, spectrum)
+        solved = sure & (promise <= TOLERANCE * rows.shape[-2])
+        change, share = product(rows, step), torch.ones_like(promise)
         slack = 8 * torch.finfo(value.dtype).eps * (value.abs() + 1)  # what rounding makes of equal values
         for _ in range(HALVINGS):
             taken = share[:, None, None]
@@ -95,10 +119,9 @@ def _newton(rows: Tensor, truth: Tensor, alpha: float) -> Tensor:
         solution, logits, value = solution + taken * step, logits + taken * change, fresh
         if bool(solved.all()):
             return solution
-    left = (promise > TOLERANCE * rows.shape[-2]).nonzero().flatten().tolist()
     raise RuntimeError(
-        f"logistic regression is not solved after {MAX_STEPS} steps for {len(left)} problem(s): scale the "
-        f"representation to about unit variance, or raise alpha above {alpha:g}"
+        f"logistic regression is not solved after {MAX_STEPS} steps for {int((~solved).sum())} problem(s): scale the "
+        f"representation to about unit variance, or raise alpha above {float(penalty[0, 0]):g}"
     )
 
 
@@ -113,18 +136,20 @@ def _objective(logits: Tensor, truth: Tensor, solution: Tensor, penalty: Tensor)
 
 
 def _step(
-    rows: Tensor, truth: Tensor, logits: Tensor, solution: Tensor, penalty: Tensor
-) -> tuple[Float[Tensor, "problems p k"], Float[Tensor, " problems"]]:
-    """Newton's step of each problem, and the decrease of the objective that it promises."""
+    rows: Tensor, truth: Tensor, logits: Tensor, solution: Tensor, penalty: Tensor, spectrum: Tensor | None
+) -> tuple[Float[Tensor, "problems p k"], Float[Tensor, " problems"], Bool[Tensor, " problems"]]:
+    """Newton's step of each problem, the decrease of the objective that it promises, and whether that is sure."""
     p, k = solution.shape[-2:]
     chances = logits.sigmoid() if k == 1 else logits.softmax(-1)
-    gradient = rows.mT @ (chances - truth) + penalty * solution
-    curvature = (rows * (chances * (1 - chances))).mT @ rows if k == 1 else _curvature(rows, chances)
-    curvature = curvature + torch.diag(penalty.clamp_min(FLAT).expand(p, k).mT.flatten())
-    flat = gradient.mT.flatten(1)[..., None]
-    step = -torch.linalg.solve(curvature, flat)
-    promise = -(flat * step).sum((-2, -1)) / 2
-    return step.reshape(-1, k, p).mT, promise
+    gradient = product(rows.mT, chances - truth) + penalty * solution
+    if spectrum is not None:
+        step, sure = conjugate_step(rows, chances, gradient, penalty.clamp_min(FLAT), spectrum)
+    else:
+        curvature = (rows * (chances * (1 - chances))).mT @ rows if k == 1 else _curvature(rows, chances)
+        curvature = curvature + torch.diag(penalty.clamp_min(FLAT).expand(p, k).mT.flatten())
+        step = -torch.linalg.solve(curvature, gradient.mT.flatten(1)[..., None]).reshape(-1, k, p).mT
+        sure = torch.ones(len(truth), dtype=torch.bool, device=rows.device)
+    return step, -(gradient * step).sum((-2, -1)) / 2, sure
 
 
 def _curvature(rows: Tensor, chances: Tensor) -> Tensor:

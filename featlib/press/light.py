@@ -52,6 +52,9 @@ MAP = re.compile(r"//# sourceMappingURL=\S+")
 TINT = re.compile(r'\[data-theme="(\w+)"\] \.highlight ?(?:\.([a-z][a-z0-9]?))?\{([^}]*)\}')
 PLAIN = re.compile(r"(?<![-\w])color:([^;]*)")
 MATHS = re.compile(r"<math\b.*?</math>", re.DOTALL)
+SIGNATURE = re.compile(r'<dt class="sig\b.*?</dt>', re.DOTALL)
+BARE = re.compile(r'<span class="(?:pre|[a-np-z])">([^<]*)</span>')
+"""A part of a signature that looks as its neighbours do: only operators (o) are of another grey."""
 TOGGLE = re.compile(r'data-bs-toggle="([^"]+)"')
 
 
@@ -87,7 +90,7 @@ def tints(sheet: str) -> set[str]:
 
 
 def slim(page: str, name: str) -> str:
-    """A page with drawn icons, without scripts and sheets that it does not need, without blanks in its formulas."""
+    """A page with drawn icons, without scripts and sheets that it does not need, without padding."""
     body = page.partition("<body")[2]
 
     def judge(tag: re.Match[str]) -> str:
@@ -97,7 +100,14 @@ def slim(page: str, name: str) -> str:
         return tag[0]
 
     page = LOADED.sub(judge, icons.draw_icons(mend.mend_page(page), name))
+    page = SIGNATURE.sub(lambda signature: unwrapped(signature[0]), page)
     return MATHS.sub(lambda formula: re.sub(r">\s+<", "><", formula[0]), page)
+
+
+def unwrapped(signature: str) -> str:
+    """A signature without the elements, one in the other, that wrap each of its words and change nothing."""
+    plainer = BARE.sub(r"\1", signature)
+    return plainer if plainer == signature else unwrapped(plainer)
 
 
 def slim_sheets(static: Path, pages: list[str], scripts: list[str]) -> None:

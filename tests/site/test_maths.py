@@ -28,6 +28,7 @@ def letters(tex):
         (r"1, \dots, C", "1,…,C"),
         (r"a \iff b", "a⟺b"),
         (r"\mathrm{ReLU}\Bigl(\sum_c \alpha_c A_c\Bigr)", "ReLU(∑cαcAc)"),
+        (r"\big[ x \big] + \Big\{ y \Big\} + \bigg| z \bigg|", "[x]+{y}+|z|"),
         (r"\lVert x \rVert_F", "‖x‖F"),
         (r"\text{if } x < 0", "ifx<0"),
         (r"\operatorname{softmax}(z)_i", "softmax(z)i"),

@@ -138,6 +138,8 @@ class TestPages:
         assert "74.8 ms" in text
         assert "0.330 ms" in text
         assert "227 ×<small>never slower</small>" in text
+        assert text.count('<svg class="fl-strip fl-speed" role="img"') == 2
+        assert text.index("fl-speed") < text.index("74.8 ms"), "the figure stands above its table"
 
 
 class TestFaults:

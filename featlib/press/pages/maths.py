@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from html import escape
+from itertools import cycle
 from typing import Any
 
 from docutils import nodes
@@ -25,6 +26,10 @@ SAME_AS = {
     r"\\([dt]?frac)\s*(\d)\s*(\d)": r"\\\1{\2}{\3}",
     r"\{(?:align|gather|equation|split)\*?\}": "{aligned}",
 }
+# A size without a side, and the delimiter it is for; and which delimiters close, or may do either.
+SIZED = re.compile(r"\\([bB]igg?)(?![A-Za-z])\s*(\\[A-Za-z]+|\\.|.)")
+CLOSING = frozenset({")", "]", r"\}", r"\rvert", r"\rVert", r"\rangle", r"\rfloor", r"\rceil"})
+BARS = frozenset({"|", r"\|", r"\vert", r"\Vert"})
 # What must come in pairs. The translator forgives a missing half and draws something else.
 PAIRS = {
     "{ and }": (r"(?<!\\)\{", r"(?<!\\)\}"),
@@ -43,7 +48,7 @@ def mathml(tex: str, block: bool) -> str:
     for names, (opening, closing) in PAIRS.items():
         if len(re.findall(opening, formula)) != len(re.findall(closing, formula)):
             raise ValueError(f"{names} do not pair up in the formula: {formula}")
-    plain = formula
+    plain = sided(formula)
     for pattern, replacement in SAME_AS.items():
         plain = re.sub(pattern, replacement, plain)
     try:
@@ -53,6 +58,18 @@ def mathml(tex: str, block: bool) -> str:
     except (AttributeError, IndexError, KeyError, TypeError):
         # A stray & or the like: the translator stumbles without a word.
         raise ValueError(f"this formula is not well formed: {formula}") from None
+
+
+def sided(formula: str) -> str:
+    r"""The formula with ``\bigl`` or ``\bigr`` for ``\big``: the translator must be told which half of a pair it is."""
+    bars = cycle("lr")
+
+    def side(found: re.Match[str]) -> str:
+        size, delimiter = found.groups()
+        half = next(bars) if delimiter in BARS else "r" if delimiter in CLOSING else "l"
+        return f"\\{size}{half}{delimiter}"
+
+    return SIZED.sub(side, formula)
 
 
 def translate(node: nodes.Element, block: bool) -> str:
