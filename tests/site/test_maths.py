@@ -49,6 +49,13 @@ def test_lines_of_an_environment_are_rows(environment):
     assert ["".join("".join(row.itertext()).split()) for row in rows] == ["a=b", "c=d"]
 
 
+def test_a_plain_brace_does_not_grow_and_a_sign_behind_it_is_a_sign():
+    marks = list(tree(r"\{-1, 1\}^{16} \in (-1)").iter(f"{NAMESPACE}mo"))
+    assert [mark.get("stretchy") for mark in marks if mark.text in "{}()"] == ["false"] * 4
+    assert [mark.get("form") for mark in marks if mark.text == "−"] == ["prefix"] * 2
+    assert all(mark.get("stretchy") is None for mark in tree(r"\left\{ x \right\}").iter(f"{NAMESPACE}mo"))
+
+
 def test_only_a_displayed_formula_is_a_block():
     assert tree("x", block=True).get("display") == "block"
     assert tree("x", block=False).get("display") != "block"

@@ -30,6 +30,9 @@ SAME_AS = {
 SIZED = re.compile(r"\\([bB]igg?)(?![A-Za-z])\s*(\\[A-Za-z]+|\\.|.)")
 CLOSING = frozenset({")", "]", r"\}", r"\rvert", r"\rVert", r"\rangle", r"\rfloor", r"\rceil"})
 BARS = frozenset({"|", r"\|", r"\vert", r"\Vert"})
+# A plain brace, which the translator lets grow with its surroundings, and a sign behind one, which it takes for a minus.
+BRACE = re.compile(r"<mo>([{}])</mo>")
+SIGN = re.compile(r'(<mo stretchy="false">\{</mo>\s*)<mo>([−+])</mo>')
 # What must come in pairs. The translator forgives a missing half and draws something else.
 PAIRS = {
     "{ and }": (r"(?<!\\)\{", r"(?<!\\)\}"),
@@ -52,12 +55,19 @@ def mathml(tex: str, block: bool) -> str:
     for pattern, replacement in SAME_AS.items():
         plain = re.sub(pattern, replacement, plain)
     try:
-        return str(tex2mathml(plain, as_block=block))
+        return braced(str(tex2mathml(plain, as_block=block)), plain)
     except ValueError as problem:
         raise ValueError(f"{problem} In the formula: {formula}") from None
     except (AttributeError, IndexError, KeyError, TypeError):
         # A stray & or the like: the translator stumbles without a word.
         raise ValueError(f"this formula is not well formed: {formula}") from None
+
+
+def braced(drawn: str, formula: str) -> str:
+    r"""The element with braces as tall as parentheses, unless ``\left`` asks for more; a sign behind one is a sign."""
+    if re.search(r"\\(?:left|right)\s*\\[{}]", formula):
+        return drawn
+    return SIGN.sub(r'\1<mo form="prefix">\2</mo>', BRACE.sub(r'<mo stretchy="false">\1</mo>', drawn))
 
 
 def sided(formula: str) -> str:
