@@ -284,7 +284,14 @@ class TinySite:
     def collect(self):
         """Write the ledger of the one run of alpha."""
         record = {"chapter": "alpha", "preset": "laptop", "seed": 0, "overrides": {}, "parameters": {"seed": 0}}
-        record |= {"digest": "d", "code_digest": "c", "data_digests": {}, "versions": {}, "device": "cpu"}
+        record |= {
+            "digest": "d",
+            "notebook_digest": "n",
+            "code_digest": "c",
+            "data_digests": {},
+            "versions": {},
+            "device": "cpu",
+        }
         record |= {"seconds": 41.4, "cpu_seconds": 50.0, "peak_memory_mb": 1536.0, "date": "2026-11-23T10:00:00Z"}
         ledger = collect(self.cards, [(RunRecord(**record), self.run)], "laptop")
         write(ledger, self.home.ledger)

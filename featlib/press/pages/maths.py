@@ -30,7 +30,7 @@ SAME_AS = {
 SIZED = re.compile(r"\\([bB]igg?)(?![A-Za-z])\s*(\\[A-Za-z]+|\\.|.)")
 CLOSING = frozenset({")", "]", r"\}", r"\rvert", r"\rVert", r"\rangle", r"\rfloor", r"\rceil"})
 BARS = frozenset({"|", r"\|", r"\vert", r"\Vert"})
-# A plain brace, which the translator lets grow with what stands beside it; a sign behind one, which it takes for a minus.
+# A plain brace, which the translator lets grow with what stands beside it; a sign behind one, taken for a minus.
 BRACE = re.compile(r"<mo>([{}])</mo>")
 SIGN = re.compile(r'(<mo stretchy="false">\{</mo>\s*)<mo>([−+])</mo>')
 # What must come in pairs. The translator forgives a missing half and draws something else.
