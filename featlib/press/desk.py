@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
 from rich.console import Console
 
 from featlib.data import sources
@@ -138,7 +139,9 @@ class Desk:
                 if evidence:
                     runs.append(archive.ArchivedRun(run=record, evidence=evidence, commit=commit))
         with writing(self.home.evidence):
-            return archive.add(self.home.evidence, runs)
+            self.home.build.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.home.build / "archive.lock"):  # two at once would each write what the other has not
+                return archive.add(self.home.evidence, runs)
 
     def print_book(self, outcomes: Sequence[Outcome], preset: str) -> tuple[Path, list[str]]:
         """Print the book and look it over.
