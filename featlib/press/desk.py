@@ -18,7 +18,7 @@ from featlib.press.cache import Cache, CachedRun, writing
 from featlib.press.card import LAPTOP, Card, load_cards
 from featlib.press.collect import collect, write
 from featlib.press.costs import Profile
-from featlib.press.evidence import evidence_of, parse_evidence
+from featlib.press.evidence import EvidenceError, evidence_of, parse_evidence
 from featlib.press.git import commit_of
 from featlib.press.history import histories
 from featlib.press.home import Home
@@ -135,7 +135,13 @@ class Desk:
             record = run.record
             wanted = record.chapter in (chapters or self.cards) and record.preset == preset
             if wanted and (by_hand or not record.overrides):
-                evidence = [parse_evidence(payload) for payload in evidence_of(run.notebook())]
+                try:
+                    evidence = [parse_evidence(payload) for payload in evidence_of(run.notebook())]
+                except EvidenceError as error:
+                    self.console.print(
+                        f"note: seed {record.seed} of {record.chapter} is left out: {error}", soft_wrap=True
+                    )
+                    continue
                 if evidence:
                     runs.append(archive.ArchivedRun(run=record, evidence=evidence, commit=commit))
         with writing(self.home.evidence):

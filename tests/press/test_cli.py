@@ -289,6 +289,17 @@ def test_evidence_is_archived_scored_and_compared_with_an_earlier_commit(book, f
     assert [past["verdict"] for past in row["history"]] == ["supported"]
 
 
+def test_malformed_evidence_is_named_and_the_rest_is_archived(book, featlib):
+    broken = "from IPython.display import display\nif seed == 1:\n"
+    broken += "    display({'application/vnd.featlib.evidence+json': {'schema': 1}}, raw=True)"
+    book.add("alpha", RECORD, broken)
+    assert featlib("run", "--seed", "0..2")[0] == 0
+    code, said, complaint = featlib("archive")
+    assert (code, complaint) == (0, "")
+    assert said.startswith("note: seed 1 of alpha is left out: cell 5, output 1: ")
+    assert said.endswith("book/evidence/alpha.jsonl: 2 runs added, 2 in all\n")
+
+
 def test_a_corrupt_line_of_the_archive_is_named_and_ends_with_1(book, featlib, monkeypatch):
     monkeypatch.setattr(doctor, "device", lambda: doctor.Finding("torch", doctor.Health.WELL, "cpu"))
     book.add("alpha", RECORD)
