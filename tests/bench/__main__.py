@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from . import cam_family, many_networks, sparse_decode, sparse_mlp, top_component, topk_mlp
+from . import cam_family, decode, many_networks, sparse_decode, sparse_mlp, top_component, topk_mlp
 from .runner import BenchError, Case, Row, measure, require_green, store
 
-SUITES = [top_component, cam_family, many_networks, sparse_mlp, sparse_decode, topk_mlp]
+SUITES = [top_component, cam_family, many_networks, sparse_mlp, sparse_decode, decode, topk_mlp]
 
 
 def selected(wanted: Sequence[str]) -> list[tuple[ModuleType, list[Case]]]:
