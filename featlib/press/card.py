@@ -303,8 +303,14 @@ def chapters_in_toc(home: Home) -> list[str]:
     return slugs
 
 
+def waiting_cards(home: Home) -> list[str]:
+    """The cards that wait for their notebooks."""
+    notebooks = {path.stem for path in home.notebooks.glob("*.ipynb")}
+    return sorted(path.stem for path in home.notebooks.glob("*.yml") if path.stem not in notebooks)
+
+
 def load_cards(home: Home) -> dict[str, Card]:
-    """The cards of all chapters in ``_toc.yml``, in its order.
+    """The cards of all chapters in ``_toc.yml``, in its order. A card may be there before its notebook.
 
     Raises:
         CardError: if the table of contents, the notebooks and the cards do not agree, or a card breaks the schema.
@@ -317,7 +323,8 @@ def load_cards(home: Home) -> dict[str, Card]:
         f"notebooks/{slug}.ipynb: not in _toc.yml; list it there or remove it" for slug in sorted(notebooks - {*listed})
     ]
     faults += [f"notebooks/{slug}.ipynb: has no card; write notebooks/{slug}.yml" for slug in sorted(notebooks - cards)]
-    faults += [f"notebooks/{slug}.yml: a card without a notebook" for slug in sorted(cards - notebooks)]
+    if notebooks - cards:  # otherwise the card is there first, as it should be
+        faults += [f"notebooks/{slug}.yml: a card without a notebook" for slug in sorted(cards - notebooks)]
     loaded: dict[str, Card] = {}
     for slug in listed:
         if slug in cards:

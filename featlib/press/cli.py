@@ -68,10 +68,13 @@ def list_chapters() -> None:
     from featlib.press.report import plain_table
 
     desk = _desk()
-    table = plain_table("chapter", "part", "title", "promise", "presets", "claims")
+    table, profile = plain_table("chapter", "part", "title", "promise", "took", "presets", "claims"), desk.profile()
     for slug, card in desk.cards.items():
         cost = f"{card.promise.seconds:g} s, {card.promise.memory_gb:g} GB, {card.promise.device}"
-        table.add_row(slug, card.part, card.title, cost, ", ".join({LAPTOP: {}, **card.presets}), str(len(card.claims)))
+        known = profile.of(slug, LAPTOP)
+        took = f"{known.seconds:.0f} s, {known.peak_memory_mb / 1024:.2g} GB" if known else "not yet run"
+        presets = ", ".join({LAPTOP: {}, **card.presets})
+        table.add_row(slug, card.part, card.title, cost, took, presets, str(len(card.claims)))
     desk.console.print(table)
 
 

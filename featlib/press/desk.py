@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
 from rich.console import Console
 
 from featlib.data import sources
@@ -64,9 +65,14 @@ class Desk:
         """What a request comes to; whatever can be refused is refused here, before the first kernel starts."""
         return plan(self.home, self.cards, request.chapters, request.preset, request.seeds, request.overrides)
 
+    def profile(self) -> Profile:
+        """What earlier runs took, here and in the archive."""
+        kept = archive.read(self.home.evidence, self.cards)
+        return Profile([*(run.run for run in kept.runs), *self.cache.records()])
+
     def show_plan(self, jobs: Sequence[Job], request: Request) -> None:
         """Say what would be run and how long it would take, by earlier runs and else by the promises."""
-        profile = Profile(self.cache.records())
+        profile = self.profile()
         self.console.print(planned(jobs, self.cards, profile, lambda digest: self._cached(digest, request)))
         with Reporter(
             self.console, self._estimate(jobs, request, profile, request.workers or WORKERS), self.home.root, len(jobs)
@@ -82,7 +88,7 @@ class Desk:
         began = time.monotonic()
         self.cache.prepare()
         self.fetch(missing_data(self.cards, {job.chapter for job in jobs}))
-        profile = Profile(self.cache.records())
+        profile = self.profile()
         queue = profile.longest_first(jobs, self.cards)
         with self._workers(request) as (work, workers):
             estimate = self._estimate(jobs, request, profile, workers)
@@ -133,7 +139,9 @@ class Desk:
                 if evidence:
                     runs.append(archive.ArchivedRun(run=record, evidence=evidence, commit=commit))
         with writing(self.home.evidence):
-            return archive.add(self.home.evidence, runs)
+            self.home.build.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.home.build / "archive.lock"):  # two at once would each write what the other has not
+                return archive.add(self.home.evidence, runs)
 
     def print_book(self, outcomes: Sequence[Outcome], preset: str) -> tuple[Path, list[str]]:
         """Print the book and look it over.

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from featlib.data import sources
 from featlib.press import archive
 from featlib.press.cache import Cache
-from featlib.press.card import Card, CardError, load_cards
+from featlib.press.card import Card, CardError, load_cards, waiting_cards
 from featlib.press.costs import broken
 from featlib.press.digests import PACKAGES, library_digest, library_root
 from featlib.press.home import Home
@@ -63,7 +63,9 @@ def examine(home: Home) -> Iterator[Finding]:
     try:
         cards = load_cards(home)
         plan(home, cards)
-        yield Finding("chapters", Health.WELL, f"{len(cards)}: _toc.yml, notebooks and cards agree")
+        waiting = waiting_cards(home)
+        more = f"; cards that wait for their notebooks: {', '.join(waiting)}" if waiting else ""
+        yield Finding("chapters", Health.WELL, f"{len(cards)}: _toc.yml, notebooks and cards agree{more}")
     except (CardError, PlanError) as error:
         yield from (Finding("chapters", Health.FAULT, line) for line in str(error).splitlines())
     yield from promises(home, cards)

@@ -39,7 +39,7 @@ def verdicts_at(root: Path, revision: str, preset: str) -> dict[tuple[str, str],
     except (OSError, subprocess.CalledProcessError):
         hint = "give a commit, tag or branch; a shallow clone has few"
         raise HistoryError(f"git knows no commit {revision!r} here: {hint}") from None
-    slugs = [PurePosixPath(name).stem for name in listed if name.endswith(".yml")]
+    slugs = [PurePosixPath(name).stem for name in listed if name.endswith(".yml") and f"{name[:-4]}.ipynb" in listed]
     texts = _texts(root, [f"{sha}:{name}" for slug in slugs for name in _files(slug)])
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for slug in slugs:

@@ -120,7 +120,9 @@ def pool(claim: str, base: Sequence[Run], older: Sequence[Run]) -> Pool | None:
             elif common and not their_faults:
                 run.counted.add(claim)
         if family[0].counted >= {claim}:
-            used += family
+            used += [
+                run for run in family if any(one.samples.keys() - evidence.samples.keys() for one in run.of(claim))
+            ]
             vouched |= {*common}
             evidence, _ = _merged([evidence, theirs])
     return Pool(evidence, used, faults, _stale(claim, used), sorted(vouched), _archived(claim, used))

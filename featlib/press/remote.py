@@ -28,9 +28,6 @@ from featlib.press.home import Home
 from featlib.press.plan import Job
 from featlib.press.run import Finished, cores, work_here
 
-DEATHS = 3
-"""So many workers may die under one job before it is taken for the cause; Dask's own default."""
-
 
 class ClusterError(RuntimeError):
     """A cluster that cannot be used; one line that says what to do."""
@@ -84,8 +81,13 @@ def cluster(address: str, home: Home, timeout: float | None) -> Iterator[Cluster
     """
     try:
         from distributed import Client
+        from distributed.security import Security
     except ImportError:
         raise ClusterError("--executor dask needs distributed: pip install 'featlib[cluster]'") from None
+    if address.startswith("tls:") and not Security().get_connection_args("client").get("ssl_context"):
+        raise ClusterError(
+            f"{address} asks for certificates: name them in DASK_DISTRIBUTED__COMM__TLS__CA_FILE and others"
+        )
     try:
         client = Client(address, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -176,7 +178,8 @@ def _threads() -> int:
 def _lost(error: Exception) -> str:
     """Why the cluster has no answer, in one line."""
     if type(error).__name__ == "KilledWorker":
-        return f"{DEATHS + 1} workers died under it: out of memory? Choose a smaller preset or larger workers"
+        deaths = int(getattr(error, "allowed_failures", 0)) + 1
+        return f"{deaths} workers died under it: out of memory? Choose a smaller preset or larger workers"
     return f"the cluster failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 

@@ -97,7 +97,9 @@ class Bed:
         over = threading.Event()
         killer = threading.Thread(target=self._kill_kernels, args=(over,))
         killer.start()
-        reached = until(lambda: self.done() >= aim or all(press.poll() is not None for press in presses), 120)
+        reached = until(
+            lambda: self.done() >= aim or all(press.poll() is not None for press in presses), 120 + 10 * more
+        )
         time.sleep(self.chance.random())
         over.set()
         killer.join()

@@ -152,6 +152,7 @@ def test_older_code_counts_only_where_a_seed_run_again_gives_the_same(cards):
     found, _ = row(cards, fresh, same)
     assert found["samples"] == {"0": 0.3, "1": 0.4}
     assert found["stale"] == {"seeds": ["1"], "why": [CHANGED], "vouched": ["0"]}
+    assert found["seconds"] == 20, "what only vouches is no part of the cost"
     other = [kept(part(s0=0.31), **OLD), kept(part(s1=0.4), seed=1, **OLD)]
     found, ledger = row(cards, fresh, other)
     assert found["samples"] == {"0": 0.3}

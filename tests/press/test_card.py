@@ -7,7 +7,7 @@ import yaml
 from example_card import CARD, TOC, card, claim, home
 
 from featlib.claims import AtMost, Exceeds
-from featlib.press.card import CardError, load_card, load_cards
+from featlib.press.card import CardError, load_card, load_cards, waiting_cards
 
 
 @pytest.fixture
@@ -179,6 +179,14 @@ def test_a_notebook_without_a_card_and_a_card_without_a_notebook_are_named(tmp_p
         "notebooks/toy.ipynb: has no card; write notebooks/toy.yml",
         "notebooks/tory.yml: a card without a notebook",
     ]
+
+
+def test_a_card_may_come_before_its_notebook(tmp_path):
+    """Its rules are committed first; that stops nobody from printing the book meanwhile."""
+    book = home(tmp_path)
+    (book.notebooks / "next.yml").write_text((book.notebooks / "toy.yml").read_text())
+    assert list(load_cards(book)) == ["toy"]
+    assert waiting_cards(book) == ["next"]
 
 
 def test_a_broken_card_does_not_hide_the_other_faults(tmp_path):

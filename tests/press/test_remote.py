@@ -31,22 +31,25 @@ ledger.record("one-is-one", samples={{str(seed): 1.0 + seed}}, control={{str(see
 class Cluster:
     """A scheduler and workers, as one starts them by hand."""
 
+    host = "127.0.0.1"
+
     def __init__(self, folder):
         self.folder = folder
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.environment = {**os.environ, "PYTHONPATH": str(library_root().parent), "TMPDIR": str(self.temporary)}
+        self.environment["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = "1"  # a death more than the test needs
         file = folder / "scheduler.json"
         self.processes = []
         self.start("scheduler", "--port", 0, "--scheduler-file", file)
         assert until(lambda: file.exists() and file.read_text().endswith("}"), 60), self.said()
         self.address = json.loads(file.read_text())["address"]
 
-    def start(self, what, *options, env=()):
-        options = [*map(str, options), "--host", "127.0.0.1", "--no-dashboard"]
+    def start(self, what, *options, env=(), host=None, prefix=()):
+        options = [*map(str, options), "--host", host or self.host, "--no-dashboard"]
         with (self.folder / f"{what}-{len(self.processes)}.log").open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{what}", *options],
+                [*prefix, sys.executable, "-m", f"distributed.cli.dask_{what}", *options],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -160,6 +163,18 @@ def test_a_failure_comes_back_with_its_notebook(book, cluster):
     assert "ZeroDivisionError" in (book.home.failed / "alpha-laptop-seed-0.ipynb").read_text()
 
 
+def test_a_job_under_which_every_worker_dies_is_named_and_the_others_are_done(book, cluster):
+    cluster.worker()
+    tally, _ = chapter(book)
+    kill = "import os, signal\nif seed == 1:\n    os.kill(os.getppid(), signal.SIGKILL)"
+    book.add("alpha", kill, RECORD.format(tally=tally, go="", wait=False))
+    process = press(book, cluster, "--jobs", 1, seeds="0..2")
+    said, _ = process.communicate(timeout=180)
+    assert process.returncode == 1
+    assert "alpha laptop seed 1: FAILED: 2 workers died under it: out of memory?" in said
+    assert seeds_in(book) == [0, 2]
+
+
 def test_a_worker_with_other_code_refuses(book, cluster, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(library_root(), other / "featlib", ignore=shutil.ignore_patterns("__pycache__"))
@@ -188,9 +203,99 @@ def test_a_cluster_without_workers_or_without_a_scheduler_is_one_clear_line(book
     assert complaint.count("\n") == 1
 
 
+def test_a_cluster_that_asks_for_certificates_says_where_to_name_them(book):
+    chapter(book)
+    code, _, complaint = book.featlib("run", "--executor", "dask", "--scheduler", "tls://127.0.0.1:1")
+    assert code == 2
+    assert "asks for certificates: name them in DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in complaint
+    assert complaint.count("\n") == 1
+
+
 def test_the_two_halves_of_a_cluster_go_together(book):
     chapter(book)
     for half in (["--executor", "dask"], ["--scheduler", "tcp://127.0.0.1:1"]):
         code, _, complaint = book.featlib("run", *half)
         assert code == 2
         assert "a cluster is named by both" in " ".join(complaint.replace("│", "").split())
+
+
+# Three hosts --------------------------------------------------------------------------------------------------------
+
+
+class ThreeHosts(Cluster):
+    """A scheduler and two workers, each in a network of its own, with a cable between the scheduler and each worker."""
+
+    names = tuple(f"featlib{os.getpid()}{letter}" for letter in "abc")
+    host = "10.213.1.1"
+
+    def __init__(self, folder):
+        """May fail with a CalledProcessError where the system does not let us lay cables."""
+        self.processes = []
+        for name in self.names:
+            self.ip("netns", "add", name)
+            self.ip("-n", name, "link", "set", "lo", "up")
+        for number, name in enumerate(self.names[1:], start=1):
+            here, there = f"w{number}", f"s{number}"
+            self.ip("-n", self.names[0], "link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
+            for space, cable, end in ((self.names[0], here, 1), (name, there, 2)):
+                self.ip("-n", space, "address", "add", f"10.213.{number}.{end}/24", "dev", cable)
+                self.ip("-n", space, "link", "set", cable, "up")
+            self.ip("-n", name, "route", "add", "default", "via", f"10.213.{number}.1")
+        # Dask waits for half a minute before it takes a silent host for lost; a test need not.
+        impatient = {"COMM__TIMEOUTS__TCP": "12s", "SCHEDULER__WORKER_TTL": "10s", "COMM__TIMEOUTS__CONNECT": "5s"}
+        os.environ.update({f"DASK_DISTRIBUTED__{name}": value for name, value in impatient.items()})
+        super().__init__(folder)
+
+    def ip(self, *words):
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    def start(self, what, *options, **how):
+        number = how.pop("number", 0)
+        host = f"10.213.{number}.2" if number else self.host
+        super().start(what, *options, host=host, prefix=self.at(number), **how)
+
+    def at(self, number):
+        """What a command begins with to run on a host."""
+        return ["ip", "netns", "exec", self.names[number]]
+
+    def cut(self, number):
+        """Pull the cable of a worker: nobody is told, nothing answers any more."""
+        self.ip("-n", self.names[0], "link", "set", f"w{number}", "down")
+
+    def stop(self):
+        super().stop()
+        for name in self.names:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+@pytest.fixture
+def three_hosts(tmp_path, monkeypatch):
+    for name in ("COMM__TIMEOUTS__TCP", "SCHEDULER__WORKER_TTL", "COMM__TIMEOUTS__CONNECT"):
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__{name}", "")  # given back afterwards
+    try:
+        made = ThreeHosts(tmp_path)
+    except (OSError, subprocess.CalledProcessError) as error:
+        for name in ThreeHosts.names:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+        pytest.skip(f"only root may make networks, and only where the system has them ({error})")
+    yield made
+    made.stop()
+
+
+def test_a_host_is_cut_off_in_the_middle_and_its_job_moves(book, three_hosts):
+    for number in (1, 2):
+        three_hosts.worker(number=number)
+    tally, go = chapter(book, wait=True)
+    process = press(book, three_hosts, "--jobs", 2, seeds="0..3", prefix=three_hosts.at(0))
+    assert until(lambda: len(started(tally)) == 2, 60), three_hosts.said()
+    workers = {int(worker) for _, worker in started(tally)}
+    assert len(workers) == 2
+    three_hosts.cut(1)
+    go.touch()  # both kernels end; one of them can tell nobody
+    said, complaint = process.communicate(timeout=180)
+    assert process.returncode == 0, said + complaint + three_hosts.said()
+    assert seeds_in(book) == [0, 1, 2, 3]
+    ledger = json.loads(book.home.ledger.read_text())
+    assert ledger["rows"][0]["samples"] == {str(seed): 1.0 + seed for seed in range(4)}
+    assert len(ledger["runs"]) == 4
+    assert len(started(tally)) == 5, "the job whose answer was lost was done again"

@@ -92,10 +92,10 @@ class Book:
         return run_jobs(jobs, self.home, self.cache, workers, timeout, force, on_event)
 
     def command(self, *arguments, **popen):
-        """``featlib`` with these arguments, as a process of its own."""
+        """``featlib`` with these arguments, as a process of its own, behind the words of ``prefix``."""
         environment = {k: v for k, v in os.environ.items() if k != "FEATLIB_BUILD"} | popen.pop("env", {})
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-c", CLI, *map(str, arguments)]
+        command = [*popen.pop("prefix", []), sys.executable, "-c", CLI, *map(str, arguments)]
         self.presses.append(subprocess.Popen(command, cwd=self.home.root, env=environment, **pipes | popen))
         return self.presses[-1]
 

@@ -152,7 +152,7 @@ def elsewhere(book: Book, row: dict[str, Any]) -> Markup:
     """What the claim came to at the points of a sweep, so that a verdict that flips says at which."""
     found = book.sweeps(row["chapter"], row["claim"])
     items = (
-        Markup("<li>{}: {}<small>{}, {} seeds</small></li>").format(
+        Markup("<li>{}: {} <small>({}, {} seeds)</small></li>").format(
             ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(other["overrides"].items())),
             other["verdict"],
             estimate(other["mean"], *(other["interval"] or (None, None))),
@@ -178,7 +178,7 @@ def basis(row: dict[str, Any]) -> Markup:
 def history(book: Book, row: dict[str, Any]) -> Markup:
     """Every verdict that the archive and the card gave since there was evidence, with the commit that brought it."""
     items = (
-        Markup('<li>{}, {}<small>commit <a href="{}"><code>{}</code></a></small></li>').format(
+        Markup('<li>{}, {} <small>(commit <a href="{}"><code>{}</code></a>)</small></li>').format(
             past["day"], past["verdict"], book.outside.commit(past["commit"]), past["commit"][:9]
         )
         for past in row["history"]
