@@ -14,7 +14,7 @@ from featlib.explain.formulas import Raw, weighted
 from featlib.explain.hooks import edited, evaluating, find_layer
 from featlib.explain.observe import Network, Observation
 
-__all__ = ["ScoreCam", "ablation_cam", "ablation_weights", "score_cam"]
+__all__ = ["ScoreCam", "ablation_cam", "ablation_weights", "early_stop", "score_cam"]
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,40 @@ def _scores(network: Network, one: Observation, tolerance: float, chunk: int) ->
         left = len(alive) - start - len(chosen)
         if not left:
             break
-        could_hold = scores[chosen].max() + torch.tensor(float(left)).log().to(scores)
-        bound = float((could_hold - scores.logsumexp(0)).sigmoid())
+        bound = float(_could_hold(scores[chosen], left, scores))
         if bound < tolerance:
             return scores, run, bound
     return scores, run, 0.0
+
+
+def _could_hold(last: Tensor, left: int, scores: Tensor) -> Tensor:
+    """Share of the softmax that ``left`` channels hold if each scores as the best of the ``last`` ones did."""
+    most = last.max() + torch.tensor(float(left)).log().to(scores)
+    return (most - scores.logsumexp(0)).sigmoid()
+
+
+def early_stop(
+    activation: Float[Tensor, "channels rows columns"], weights: Float[Tensor, " channels"], chunk: int = 16
+) -> Float[Tensor, "steps 3"]:
+    """What the early stop of :func:`score_cam` sees on its way through one image, strongest channels first.
+
+    Args:
+        activation: the feature maps.
+        weights: Score-CAM's, of all channels (``tolerance=0``).
+        chunk: channels that go through the network together.
+
+    Returns:
+        After each chunk but the last: the share of the channels that have run, the share of the softmax that is left,
+        and the bound on it.
+    """
+    dead = _constant(activation)
+    strength = activation.square().sum((1, 2)).masked_fill(dead, torch.inf)  # one forward of a blank image serves these
+    logs = weights[strength.argsort(descending=True)].log()
+    steps = []
+    for run in range(int(dead.sum()) + chunk, len(logs), chunk):
+        bound = _could_hold(logs[run - chunk : run], len(logs) - run, logs[:run])
+        steps.append(torch.stack([bound.new_tensor(run / len(logs)), 1 - logs[:run].exp().sum(), bound]))
+    return torch.stack(steps) if steps else weights.new_zeros(0, 3)
 
 
 def _masks(maps: Tensor, image: Tensor) -> Float[Tensor, "chosen 1 height width"]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LayerError", "edited", "evaluating", "find_layer", "tapped"]
+__all__ = ["LayerError", "counted", "edited", "evaluating", "find_layer", "tapped"]
 
 
 class LayerError(ValueError):
@@ -86,3 +86,22 @@ def edited(module: nn.Module, edit: Callable[[Tensor], Tensor], call: int) -> It
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def counted(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, int]]:
+    """Count the pictures that enter some modules, by the names they are given; the hooks are gone on leaving."""
+    entered = dict.fromkeys(modules, 0)
+
+    def count(name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(_module: nn.Module, inputs: Any) -> None:
+            entered[name] += len(inputs[0])
+
+        return hook
+
+    handles = [module.register_forward_pre_hook(count(name)) for name, module in modules.items()]
+    try:
+        yield entered
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -8,8 +8,11 @@ ambiguous.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor
 
@@ -21,6 +24,7 @@ THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 Maps = Float[Tensor, "batch height width"]
 Masks = Bool[Tensor, "batch height width"]
 PerImage = Float[Tensor, " batch"]
+Counts = Int[Tensor, "thresholds batch"]
 Box = tuple[int, int, int, int]
 
 
@@ -36,13 +40,8 @@ def mask_iou(maps: Maps, masks: Masks, thresholds: tuple[float, ...] = THRESHOLD
         ValueError: if shapes differ, a map leaves [0, 1] or a mask is empty.
     """
     _check(maps, masks)
-    per_threshold = []
-    for threshold in thresholds:
-        inside = maps > threshold
-        intersection = (inside & masks).sum((1, 2))
-        union = (inside | masks).sum((1, 2))
-        per_threshold.append(intersection / union)
-    return _best_for_the_set(per_threshold)
+    over, shared = _counts(maps, masks, thresholds)
+    return _best_for_the_set(list(shared / (over + masks.sum((1, 2)) - shared)))
 
 
 def box_accuracy(maps: Maps, masks: Masks, iou: float = 0.5, thresholds: tuple[float, ...] = THRESHOLDS) -> PerImage:
@@ -77,12 +76,21 @@ def pointing_game(maps: Maps, masks: Masks) -> PerImage:
 
 def largest_box(region: Bool[Tensor, "height width"]) -> Box | None:
     """Tight box (top, left, bottom, right; ends excluded) of the largest 4-connected part; None when empty."""
-    labels, count = ndimage.label(region.cpu().numpy())
-    if count == 0:
+    inside = region.cpu().numpy()
+    if not inside.any():
         return None
-    sizes = torch.bincount(torch.from_numpy(labels).flatten())
-    rows, columns = ndimage.find_objects(labels)[int(sizes[1:].argmax())]
-    return rows.start, columns.start, rows.stop, columns.stop
+    top, left, bottom, right = _around(inside)
+    labels, count = ndimage.label(inside[top:bottom, left:right])  # beyond its box a region has no parts
+    if count == 1:
+        return top, left, bottom, right
+    up, west, down, east = _around(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+    return top + up, left + west, top + down, left + east
+
+
+def _around(region: Bool[np.ndarray, "height width"]) -> Box:
+    """Tight box of all of a region that is not empty."""
+    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def box_iou(first: Box | None, second: Box | None) -> float:
@@ -94,6 +102,19 @@ def box_iou(first: Box | None, second: Box | None) -> float:
     shared = max(height, 0) * max(width, 0)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
     return shared / (sum(areas) - shared)
+
+
+def _counts(maps: Maps, masks: Masks, thresholds: tuple[float, ...]) -> tuple[Counts, Counts]:
+    """Pixels over each threshold, in all and on the object, from one look at each pixel for all thresholds."""
+    levels = sorted(thresholds)
+    edges = torch.tensor(levels, dtype=maps.dtype, device=maps.device)
+    level = torch.bucketize(maps.contiguous(), edges, out_int32=True)  # how many thresholds the pixel lies over
+    image = torch.arange(len(maps), dtype=torch.int32, device=maps.device)[:, None, None]
+    bins = len(maps), 2, len(levels) + 1
+    found = torch.bincount(((2 * image + masks) * bins[2] + level).flatten(), minlength=math.prod(bins)).view(bins)
+    over = found.sum(2, keepdim=True) - found.cumsum(2)
+    chosen = over[..., [levels.index(threshold) for threshold in thresholds]]
+    return chosen.sum(1).T, chosen[:, 1].T
 
 
 def _best_for_the_set(per_threshold: list[Tensor]) -> PerImage:

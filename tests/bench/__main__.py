@@ -9,6 +9,7 @@ from types import ModuleType
 
 from . import (
     cam_family,
+    decode,
     many_networks,
     probes,
     similarity,
@@ -26,6 +27,7 @@ SUITES = [
     many_networks,
     sparse_mlp,
     sparse_decode,
+    decode,
     topk_mlp,
     variance_explained,
     similarity,

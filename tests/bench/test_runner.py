@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from featlib.kernels.sparse_mlp import gather
 from featlib.models.mlp import MLPConfig
 from tests.bench import __main__ as bench
-from tests.bench import cam_family, many_networks, runner, sparse_decode, sparse_mlp, top_component, topk_mlp
+from tests.bench import cam_family, decode, many_networks, runner, sparse_decode, sparse_mlp, top_component, topk_mlp
 from tests.bench.runner import BenchError, Case, measure, require_green, store
 
 
@@ -175,3 +176,23 @@ def test_the_given_set_computes_what_the_dense_network_computes():
     assert sparse_mlp.error(sparse_decode.ours(fewer), theirs) > 0.1
     density = sum(map(len, data.active)) / (32 * 96)
     assert density == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize("density", [0.06, 0.5])
+def test_a_whole_model_writes_the_same_with_the_kernel(density, monkeypatch):
+    text = decode.inputs("t5_tiny", seed=1, density=density)
+    gathered, real, shares = [], gather.gather, []
+    monkeypatch.setattr(gather, "gather", lambda *tensors: gathered.append(1) or real(*tensors))
+    for layer in text.dense.decoder.layers:
+        layer.mlp.act.register_forward_hook(lambda _module, _z, a: shares.append(float((a > 0).double().mean())))
+    theirs = decode.write(text.dense, text.cache)
+    mine = decode.write(text.sparse, text.cache)
+    assert decode.error(mine, theirs) < 1e-5
+    assert len(shares) == 2 * decode.TOKENS
+    assert density > 0.1 or len(gathered) == len(shares), "each layer of each step skipped what was silent"
+    assert density / 3 < sum(shares) / len(shares) < 2.5 * density
+    assert len(set(theirs[0].tolist())) == decode.TOKENS
+    changed = (theirs[0].roll(1), theirs[1])
+    assert decode.error(changed, theirs) == float("inf")
+    models = [dict(model.named_parameters()) for model in (text.dense, text.sparse)]
+    assert all(models[0][name] is models[1][name] for name in models[0] if not name.endswith("w_out"))

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from featlib.explain import cams, forwards
-from featlib.explain.forwards import ablation_weights, score_cam
+from featlib.explain.forwards import ablation_weights, early_stop, score_cam
+from featlib.explain.hooks import counted
 from featlib.explain.observe import Observation, observe, tokens
 
 TARGETS = [0, 3, 2]
@@ -88,6 +89,30 @@ def test_the_early_stop_keeps_its_bound():
     assert (left_out > 0).all()
     assert (left_out <= early.bound).all()
     torch.testing.assert_close(early.weights, full.weights, atol=2e-3, rtol=0)
+
+
+def test_what_the_early_stop_sees_is_where_it_stops():
+    seen = observe(Loud(), torch.ones(1, 3, 32, 32), "layer", 0, gradient=False)
+    full, early = score_cam(seen, tolerance=0.0), score_cam(seen, tolerance=1e-3, chunk=8)
+    run, left, bound = early_stop(seen.activation[0], full.weights[0], chunk=8).T
+    stop = int((bound < 1e-3).nonzero()[0])
+    assert round(64 * float(run[stop])) - int(early.dead) + 1 == int(early.forwards)
+    torch.testing.assert_close(bound[stop], early.bound[0], rtol=1e-3, atol=1e-7)
+    missing = torch.where(early.weights == 0, full.weights, 0.0).sum()
+    torch.testing.assert_close(left[stop], missing, rtol=1e-3, atol=1e-6)
+    assert early_stop(seen.activation[0], full.weights[0], chunk=64).shape == (0, 3)
+
+
+def test_pictures_are_counted_until_the_end_of_the_block_and_not_after_an_error(images):
+    net = DeepNet().eval()
+    with counted({"first": net.first, "relu": net.relu}) as entered:
+        net(images)
+        net(images[:1])
+    net(images)
+    assert entered == {"first": 4, "relu": 12}
+    with pytest.raises(RuntimeError), counted({"first": net.first}):
+        net(images[0, 0, 0])
+    assert not net.first._forward_pre_hooks
 
 
 def test_no_early_stop_where_all_channels_score_alike(images):

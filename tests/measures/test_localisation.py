@@ -36,10 +36,25 @@ def test_mask_iou_equals_scikit_learn_at_the_best_common_threshold():
     np.testing.assert_allclose(mask_iou(maps, masks, thresholds), best, rtol=1e-6)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), steps=st.sampled_from([4, 20, 997]), dtype=st.sampled_from(["float32", "float64"]))
+def test_mask_iou_equals_one_look_for_each_threshold(seed, steps, dtype):
+    """Also where pixels equal a threshold, and for thresholds in any order, the first of equally good ones winning."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = (torch.randint(steps + 1, (3, 9, 8), generator=generator) / steps).to(getattr(torch, dtype))
+    masks = torch.rand(3, 9, 8, generator=generator) < 0.4
+    masks[:, 0, 0] = True
+    thresholds = (0.5, 0.05, 0.25, 0.95, 0.25, 0.15)
+    table = torch.stack([((maps > t) & masks).sum((1, 2)) / ((maps > t) | masks).sum((1, 2)) for t in thresholds])
+    assert torch.equal(mask_iou(maps, masks, thresholds), table[table.mean(1).argmax()])
+    assert torch.equal(mask_iou(maps.mT, masks.mT, thresholds), table[table.mean(1).argmax()])
+
+
 def test_largest_box_equals_scikit_image():
     rng = np.random.default_rng(0)
-    for _ in range(20):
+    for turn in range(20):
         region = rng.random((30, 30)) > 0.55
+        region[: turn % 7], region[:, : turn % 5] = False, False  # away from the border too
         largest = max(regionprops(label(region, connectivity=1)), key=lambda part: part.area)
         ours = largest_box(torch.tensor(region))
         areas = sorted((part.area for part in regionprops(label(region, connectivity=1))), reverse=True)
