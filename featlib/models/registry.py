@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from featlib.data import sources
-from featlib.models import convnet, efficientnet_lite, mixer, mlp2, mobilenet, resnet, squeezenet, t5, vgg, vit
+from featlib.models import convnet, efficientnet_lite, minilm, mixer, mlp2, mobilenet, resnet, squeezenet, t5, vgg, vit
 from featlib.models.imagenet import Classifier
 
 __all__ = ["ModelError", "build", "config", "names"]
@@ -32,11 +32,12 @@ def _read_torch(folder: Path) -> Mapping[str, Tensor]:
 
 @dataclass(frozen=True)
 class _Weights:
-    """Published weights: their source, our name for each of their parameters, and how to read the files."""
+    """Published weights: source, our name for each of their parameters, how to read the files, what was learnt from."""
 
     source: str
     rename: Callable[[str], str] = str
     read: Callable[[Path], Mapping[str, Tensor]] = _read_torch
+    learnt: str = "imagenet"
 
 
 _FAMILIES: tuple[tuple[Callable[[Any], nn.Module], dict[str, Any]], ...] = (
@@ -50,12 +51,14 @@ _FAMILIES: tuple[tuple[Callable[[Any], nn.Module], dict[str, Any]], ...] = (
     (mixer.MLPMixer, dict(mixer.CONFIGS)),
     (mlp2.MLP2, dict(mlp2.CONFIGS)),
     (t5.T5, dict(t5.CONFIGS)),
+    (minilm.MiniLM, dict(minilm.CONFIGS)),
 )
 _NETWORKS = {name: (make, settings) for make, configs in _FAMILIES for name, settings in configs.items()}
 _WEIGHTS = {
     "efficientnet-lite0": _Weights("efficientnet-lite0", efficientnet_lite.rename),
     "mobilenet-v2": _Weights("mobilenet-v2", mobilenet.rename),
     "squeezenet": _Weights("squeezenet", read=squeezenet.read),
+    "minilm": _Weights("minilm", read=minilm.read, learnt="sentences"),
 }
 
 ClassifierName = Literal[
@@ -65,6 +68,8 @@ ClassifierName = Literal[
 """Networks that prepare their pictures, so that a type checker knows it; the names are those of the families above."""
 T5Name = Literal["t5_small", "t5_base", "t5_large", "t5_3b", "t5_11b", "t5_tiny"]
 """Networks that read and write."""
+MiniLMName = Literal["minilm"]
+"""Networks that read."""
 
 
 def names() -> tuple[str, ...]:
@@ -98,6 +103,10 @@ def build(
 @overload
 def build(name: T5Name, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any) -> t5.T5: ...
 @overload
+def build(
+    name: MiniLMName, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any
+) -> minilm.MiniLM: ...
+@overload
 def build(name: str, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any) -> nn.Module: ...
 def build(name: str, device: str | torch.device = "cpu", weights: str | None = None, **overrides: Any) -> nn.Module:
     """A network, ready to be used: in evaluation mode, on ``device``.
@@ -110,7 +119,8 @@ def build(name: str, device: str | torch.device = "cpu", weights: str | None = N
     Args:
         name: out of :func:`names`.
         device: ``cpu``, ``cuda``, or ``meta`` to count parameters and shapes without memory.
-        weights: ``imagenet`` for the published weights, None for random ones (seed torch first).
+        weights: ``imagenet`` (``sentences`` for ``minilm``) for the published weights, None for random ones (seed
+            torch first).
         overrides: settings of the network's config to replace, for example ``classes=10``.
 
     Returns:
@@ -125,8 +135,9 @@ def build(name: str, device: str | torch.device = "cpu", weights: str | None = N
     if weights is None:
         with torch.device(device):
             return _make(name, settings).eval()
-    if weights != "imagenet" or name not in _WEIGHTS:
-        raise ModelError(f"no {weights!r} weights for {name!r}; there are 'imagenet' weights for {', '.join(_WEIGHTS)}")
+    if name not in _WEIGHTS or weights != _WEIGHTS[name].learnt:
+        there = ", ".join(f"{known.learnt!r} for {network}" for network, known in _WEIGHTS.items())
+        raise ModelError(f"no {weights!r} weights for {name!r}; there are {there}")
     if torch.device(device).type == "meta":
         raise ModelError("weights cannot be loaded on the meta device: leave out weights= there")
     with torch.device("meta"):  # no random initialisation: the seed stays untouched

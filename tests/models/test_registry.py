@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from featlib.models import Classifier, ModelError, build, config, names, registry
+from featlib.models.minilm import MiniLM
 from featlib.models.t5 import T5
 
 PARAMETERS = {
@@ -53,7 +54,7 @@ def test_parameters(name, expected):
 def test_what_a_type_checker_is_told_is_so():
     """The names that stand for a type in the signature of build are those of its networks, and no others."""
     networks = {name: build(name, device="meta") for name in names()}
-    for told, kind in ((registry.ClassifierName, Classifier), (registry.T5Name, T5)):
+    for told, kind in ((registry.ClassifierName, Classifier), (registry.T5Name, T5), (registry.MiniLMName, MiniLM)):
         assert list(typing.get_args(told)) == [name for name, network in networks.items() if isinstance(network, kind)]
 
 
@@ -133,6 +134,9 @@ def test_settings_are_frozen():
         ({"name": "relu_vit_tiny", "topk": 300}, "relu_vit_tiny: topk must lie in 1..256"),
         ({"name": "vgg16", "weights": "imagenet"}, "no 'imagenet' weights for 'vgg16'; there are"),
         ({"name": "mobilenet-v2", "weights": "coco"}, "no 'coco' weights for 'mobilenet-v2'"),
+        ({"name": "minilm", "weights": "imagenet"}, "no 'imagenet' weights for 'minilm'; there are 'imagenet' for"),
+        ({"name": "squeezenet", "weights": "sentences"}, "'sentences' for minilm"),
+        ({"name": "minilm", "heads": 7}, "minilm: 7 heads do not divide a width of 384"),
         ({"name": "mobilenet-v2", "weights": "imagenet", "device": "meta"}, "leave out weights="),
     ],
 )
