@@ -232,6 +232,18 @@ def test_gelus_are_seen(published, batch):
         assert layer.lowest > -0.1701  # the least of z times the normal distribution function
 
 
+def test_training_made_it_lazy(published, batch):
+    """Every layer of the published network has fewer positive pre-activations than one with random weights."""
+    torch.manual_seed(0)
+    density = []
+    for model in (published, build("minilm")):
+        with torch.no_grad(), activation_density(model) as gelus, gelus.only(batch.real):
+            model(batch.ids, batch.real)
+        density.append([layer.density for layer in gelus.layers.values()])
+    assert max(density[0]) < 0.42
+    assert 0.45 < min(density[1]) <= max(density[1]) < 0.55
+
+
 def test_every_parameter_learns_but_the_pooler():
     model = small()
     model(tokens()).pow(2).sum().backward()
