@@ -1,7 +1,7 @@
 """Garments with a handwritten digit pasted over a corner: two features in one picture, one of them easy to disturb.
 
 The digits are scikit-learn's, 8 by 8, enlarged to 14 by 14; those of training and test are different ones. A view is
-the composite under an augmentation that moves it, changes its brightness, adds noise, and sometimes leaves the digit out.
+the composite under an augmentation that moves it, changes its brightness, adds noise, and sometimes drops the digit.
 """
 
 from __future__ import annotations

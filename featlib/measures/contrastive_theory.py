@@ -22,10 +22,11 @@ from torch import Tensor
 
 __all__ = ["layer_gains", "loss", "optimal_gains", "signal_share", "spread"]
 
-PerFeature = Float[Tensor, " d"]
+PerFeature = Float[Tensor, "*#starts d"]
+"""One number for each feature, for all networks or for each."""
 
 
-def optimal_gains(phi: PerFeature, sigma: PerFeature, outputs: int | None = None) -> PerFeature:
+def optimal_gains(phi: PerFeature, sigma: PerFeature, outputs: int | None = None) -> Float[Tensor, "*starts d"]:
     r"""End-to-end gains :math:`s_i = \phi_i / (\phi_i^2 + \sigma_i^2)`.
 
     With fewer ``outputs`` than features only those of the largest :math:`\phi_i^2 / (\phi_i^2 + \sigma_i^2)`, the
@@ -43,13 +44,13 @@ def optimal_gains(phi: PerFeature, sigma: PerFeature, outputs: int | None = None
     if outputs is not None and outputs < 1:
         raise ValueError(f"outputs must be positive, got {outputs}")
     gains = phi / (phi.square() + sigma.square())
-    if outputs is None or outputs >= len(phi):
+    if outputs is None or outputs >= phi.shape[-1]:
         return gains
-    kept = (phi.square() / (phi.square() + sigma.square())).topk(outputs).indices
-    return torch.zeros_like(gains).index_copy(0, kept, gains[kept])
+    kept = (phi.square() / (phi.square() + sigma.square())).topk(outputs, -1).indices
+    return torch.zeros_like(gains).scatter(-1, kept, gains.gather(-1, kept))
 
 
-def layer_gains(phi: PerFeature, sigma: PerFeature, layers: int) -> Float[Tensor, "layers d"]:
+def layer_gains(phi: PerFeature, sigma: PerFeature, layers: int) -> Float[Tensor, "*starts layers d"]:
     r"""Gains :math:`s_i^{l/L}` after each layer :math:`l = 1, \dots, L` of a balanced network at the minimum.
 
     Raises:
@@ -58,7 +59,7 @@ def layer_gains(phi: PerFeature, sigma: PerFeature, layers: int) -> Float[Tensor
     if layers < 1:
         raise ValueError(f"layers must be positive, got {layers}")
     share = torch.arange(1, layers + 1, dtype=phi.dtype) / layers
-    return optimal_gains(phi, sigma)[None] ** share[:, None]
+    return optimal_gains(phi, sigma)[..., None, :] ** share[:, None]
 
 
 def loss(network: Float[Tensor, "*starts out d"], phi: PerFeature, sigma: PerFeature) -> Float[Tensor, "*starts"]:
@@ -71,7 +72,7 @@ def loss(network: Float[Tensor, "*starts out d"], phi: PerFeature, sigma: PerFea
     m = network.mT @ network
     second = phi.square() + sigma.square()
     first = (m.diagonal(dim1=-2, dim2=-1) * phi.square()).sum(-1)
-    whitened = m * second
+    whitened = m * second[..., None, :]
     return (whitened * whitened.mT).sum((-2, -1)) - 2 * first
 
 
@@ -107,6 +108,8 @@ def _check(phi: PerFeature, sigma: PerFeature) -> None:
         ValueError: for shapes or values.
     """
     if phi.shape != sigma.shape:
-        raise ValueError(f"phi and sigma must have one entry a feature, got {len(phi)} and {len(sigma)}")
+        raise ValueError(
+            f"phi and sigma must have one entry a feature, got {tuple(phi.shape)} and {tuple(sigma.shape)}"
+        )
     if not bool((phi > 0).all()) or not bool((sigma >= 0).all()):
         raise ValueError("every phi must be positive and no sigma negative: leave out features without a signal")
