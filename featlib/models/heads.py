@@ -153,7 +153,7 @@ class FixedReweight(nn.Module):
         super().__init__()
         if not kappa >= 1:
             raise ValueError(f"kappa must be 1 or more, got {kappa}")
-        gain = torch.tensor(kappa, dtype=torch.float64, device="cpu") ** -torch.arange(d, device="cpu")
+        gain = torch.tensor(kappa, dtype=torch.float64) ** -torch.arange(d)
         self.register_buffer("gain", gain.float())
 
     def forward(self, r: R) -> R:

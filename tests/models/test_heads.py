@@ -18,6 +18,8 @@ def test_sizes_of_the_paper():
     """ResNet-50 without a classifier, heads of 2048 units, a classifier for two classes."""
     with torch.device("meta"):
         sizes = [count(head) for head in (MLP(2048), MLP(2048, depth=2), Linear(2048, 2), FixedReweight(2048))]
+    with torch.device("meta"):
+        assert FixedReweight(2048)(torch.empty(3, 2048)).shape == (3, 2048)
     assert sizes == [8_392_704, 12_589_056, 4_098, 0]
     trunk = build("resnet50", device="meta")
     assert count(trunk) - count(trunk.classifier) == 23_508_032
