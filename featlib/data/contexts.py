@@ -1,7 +1,7 @@
 """Small scenes whose background and bystander tell the class most of the time, and then do not.
 
 In the manner of UrbanCars: a class, a background that agrees with it, and a small object beside it that agrees too. The
-class here is mammal or bird, the background grown or built, the bystander a flower or a tool; all are photographs.
+class here is mammal or fruit, the background grown or built, the bystander a flower or a tool; all are photographs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from featlib.data.stamps import Stamp, stamps
 
 __all__ = ["Contexts", "Kinds", "in_context", "kinds"]
 
-CLASSES = ("animals/mammals", "animals/birds")
+CLASSES = ("animals/mammals", "food/fruit")
 BYSTANDERS = ("plants/flowers", "household/tools")
 GROUNDS = (("grass", "flower"), ("brick", "china"))
 
@@ -57,11 +57,11 @@ class Contexts:
 
 
 def kinds(held_out: bool = False, share: float = 0.6) -> Kinds:
-    """The cut-outs and photographs; classes have other animals in training and in the part that is held out.
+    """The cut-outs and photographs; what is shown in training is not in the part that is held out.
 
     Args:
         held_out: which part.
-        share: of the animals of each class that are for training.
+        share: of the objects of each class that are for training.
 
     Raises:
         ValueError: if a part would be empty.

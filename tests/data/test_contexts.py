@@ -56,7 +56,7 @@ def test_fewer_scenes_are_the_first_of_more():
     assert in_context(COLOURED, 0).images.shape == (0, 3, 32, 32)
 
 
-def test_no_animal_is_in_both_parts():
+def test_no_object_is_in_both_parts():
     if not sources.present("tuxpaint-stamps"):
         pytest.skip("no stamps on this machine")
     first, second = kinds(), kinds(held_out=True)
