@@ -236,6 +236,21 @@ _ALL = (
         },
         size_mb=0.0,
     ),
+    Source(
+        name="digits",
+        title="1,797 handwritten digits, 8 by 8, that come with scikit-learn",
+        version="1.9.1",
+        licence="CC-BY-4.0 (UCI Machine Learning Repository); carried by scikit-learn, BSD-3-Clause",
+        credit="E. Alpaydin and C. Kaynak (Bogazici University)",
+        upstream="https://archive.ics.uci.edu/dataset/80",
+        carrier="installed",
+        package="scikit-learn",
+        inside="sklearn/datasets/data",
+        files={
+            "digits.csv.gz": "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8",
+        },
+        size_mb=0.0,
+    ),
 )
 
 SOURCES: dict[str, Source] = {source.name: source for source in _ALL}

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from featlib.data import sources
 
-__all__ = ["CLASSES", "FOOTWEAR", "Garments", "garments"]
+__all__ = ["CLASSES", "COARSE", "FOOTWEAR", "Garments", "coarse", "garments"]
 
 CLASSES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
 FOOTWEAR = (5, 7, 9)
 """Classes of what is worn on feet."""
+COARSE = {"tops": (0, 2, 4, 6), "trousers": (1,), "dresses": (3,), "shoes": FOOTWEAR, "bags": (8,)}
+"""The ten classes in five groups of what is confused with each other."""
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _HEADER = {"images": 16, "labels": 8}
@@ -70,6 +72,24 @@ def garments(split: Literal["train", "test"] = "train", most: int | None = None,
     order = order[:most]
     pixels = torch.from_numpy(images.reshape(-1, 28, 28)[order]).float() / 255
     return Garments(pixels, torch.from_numpy(labels[order].astype(np.int64)))
+
+
+def coarse(labels: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
+    """The place in ``COARSE`` of each class.
+
+    Example:
+        >>> coarse(torch.tensor([0, 1, 2, 9])).tolist()
+        [0, 1, 0, 3]
+
+    Raises:
+        ValueError: for a class that does not exist.
+    """
+    if labels.numel() and not (0 <= int(labels.min()) and int(labels.max()) < len(CLASSES)):
+        raise ValueError(f"classes are numbered from 0 to {len(CLASSES) - 1}")
+    group = torch.empty(len(CLASSES), dtype=torch.long)
+    for place, classes in enumerate(COARSE.values()):
+        group[list(classes)] = place
+    return group.to(labels.device)[labels]
 
 
 def _read(split: str, kind: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from . import (
     cam_family,
+    contrastive,
     decode,
     many_networks,
     probes,
@@ -29,6 +30,7 @@ SUITES = [
     sparse_decode,
     decode,
     topk_mlp,
+    contrastive,
     variance_explained,
     similarity,
     probes,

@@ -88,7 +88,7 @@ def test_entries_are_complete(source):
         assert not any("*" in path for path in source.files)
 
 
-@pytest.mark.parametrize("name", ["scikit-image", "scikit-learn"])
+@pytest.mark.parametrize("name", ["scikit-image", "scikit-learn", "digits"])
 def test_dependencies_are_carriers(name, shelf):
     assert sources.present(name)
     assert all((sources.folder(name) / file).is_file() for file in SOURCES[name].files)
