@@ -3,5 +3,6 @@
 from featlib.kernels.sparse_mlp import neuron_major, sparse_mlp
 from featlib.kernels.top_component import top_component
 from featlib.kernels.topk_mlp import topk_mlp
+from featlib.kernels.tv_prox import tv_dual, tv_prox
 
-__all__ = ["neuron_major", "sparse_mlp", "top_component", "topk_mlp"]
+__all__ = ["neuron_major", "sparse_mlp", "top_component", "topk_mlp", "tv_dual", "tv_prox"]

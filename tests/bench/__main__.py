@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from . import cam_family, many_networks, sparse_mlp, top_component, topk_mlp
+from . import cam_family, many_networks, sparse_mlp, top_component, topk_mlp, tv_prox
 from .runner import BenchError, measure, require_green, store
 
-SUITES = [top_component, cam_family, many_networks, sparse_mlp, topk_mlp]
+SUITES = [top_component, cam_family, many_networks, sparse_mlp, topk_mlp, tv_prox]
 
 
 def main() -> None:
