@@ -1,8 +1,8 @@
 r"""The GPU path: one fused pass over the planes for each step, where eager torch makes seventeen.
 
 A program owns a tile of one plane. It reads :math:`q` with one neighbour on each side, forms
-:math:`x = y + \mathrm{div}\, q` at the pixel, below it and to its right, steps, projects, and writes :math:`p` and the next
-:math:`q`. Two buffers for each take turns, so that no program reads what another one writes. Ten pictures of
+:math:`x = y + \mathrm{div}\, q` at the pixel, below it and to its right, steps, projects, and writes :math:`p` and the
+next :math:`q`. Two buffers for each take turns, so that no program reads what another one writes. Ten pictures of
 224 x 224 are 6 MB an array and stay in the second-level cache of a data-centre GPU from step to step: several steps for
 each load would save little there, and cost a rim of recomputed pixels that grows with each of them. Imported only when
 asked for; needs triton.
