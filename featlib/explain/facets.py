@@ -139,7 +139,7 @@ def _keep(points: np.ndarray, path: Path) -> None:
     os.replace(file.name, path)  # noqa: PTH105
 
 
-def strongest(values: Iterable[Float[Tensor, " batch"]], n: int) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
+def strongest(values: Iterable[Tensor], n: int) -> tuple[Float[Tensor, " n"], Int[Tensor, " n"]]:
     """The ``n`` largest of values that come batch by batch, and their places; of equal ones the first.
 
     Never holds more than ``n`` and one batch. Fewer than ``n`` come back if there are no more.

@@ -89,7 +89,7 @@ def maximise(
         denoiser: smooths after each step of an octave that has a ``fidelity``.
         prepare: from [0, 1] to what the network takes; default ``model.normalise`` if there is one.
         seed: of the shifts, which are the same for all pictures.
-        frames: pictures to keep, evenly over the iterations, ends included; at least 2.
+        frames: pictures to keep, evenly over the iterations, ends included.
         chunk: pictures that go through the network together: few are fastest on a CPU, many on a GPU.
         keep_dead: hand dead starts back, marked, instead of refusing them.
         progress: show a bar.
@@ -100,13 +100,13 @@ def maximise(
     Raises:
         DeadStartError: if the gradient of a picture is zero at every iteration.
         ValueError: if the start is no batch of pictures in [0, 1], or a margin leaves nothing to move.
-    """
+    """  # raised by what it calls
     _check(start, schedule)
     ready: Callable[[Tensor], Tensor] = getattr(model, "normalise", nn.Identity()) if prepare is None else prepare
     engine = _Engine(model, objective, start.detach().clone(), ready, prior, denoiser, chunk)
     random = torch.Generator().manual_seed(seed)
     total = sum(octave.iterations for octave in schedule)
-    keep = {round(total * number / max(1, frames - 1)) for number in range(frames)}
+    keep = {total, *(round(total * number / max(1, frames - 1)) for number in range(frames))}
     shown, steps, curve = [start.detach().clone()], [0], []
     with evaluating(model), tqdm(total=total, disable=not progress, leave=False, mininterval=1) as bar:
         for octave in schedule:
@@ -114,17 +114,13 @@ def maximise(
             for i in range(octave.iterations):
                 curve.append(engine.step(octave, i, random))
                 bar.update()
-                if len(curve) in keep or len(curve) == total:
+                if len(curve) in keep:
                     shown.append(engine.images.clone())
                     steps.append(len(curve))
         curve.append(engine.value(schedule[-1].through))
-    dead = ~engine.alive
-    if bool(dead.any()) and not keep_dead:
-        raise DeadStartError(
-            f"no gradient at any iteration for start(s) {dead.nonzero().flatten().tolist()[:5]}: the unit is shut "
-            "there. Climb the layer before its activation, start from another picture, or pass keep_dead=True"
-        )
-    return Synthesis(engine.images, torch.stack(curve), tuple(shown), tuple(steps), dead)
+    if not keep_dead:
+        engine.refuse_dead()
+    return Synthesis(engine.images, torch.stack(curve), tuple(shown), tuple(steps), ~engine.alive)
 
 
 @dataclass
@@ -170,6 +166,18 @@ class _Engine:
         x = (x + step * gradient / torch.where(scale > 0, scale, 1.0)).clamp(0, 1)
         self.images[window] = x if weight is None else self.denoiser(x, weight, self.dual[window])
         return values
+
+    def refuse_dead(self) -> None:
+        """Say which pictures never had a gradient.
+
+        Raises:
+            DeadStartError: if there are any.
+        """
+        if dead := (~self.alive).nonzero().flatten().tolist():
+            raise DeadStartError(
+                f"no gradient at any iteration for start(s) {dead[:5]}: the unit is shut there. "
+                "Climb the layer before its activation, start from another picture, or pass keep_dead=True"
+            )
 
     def value(self, through: str) -> Tensor:
         """The objective on the middle of the pictures as they are."""

@@ -43,8 +43,8 @@ def test_facets_come_by_size_with_their_nearest_pictures():
         own = found.points[found.labels == facet]
         distance = (found.points - own.mean(0)).norm(dim=1)
         assert (found.labels[members] == facet).all()
-        assert (distance[members].diff() >= 0).all()
-        assert distance[members].max() <= distance[found.labels == facet].sort().values[len(members) - 1] + 1e-4
+        assert (distance[members].diff() >= -1e-3).all()
+        assert distance[members].max() <= distance[found.labels == facet].sort().values[len(members) - 1] + 1e-3
 
 
 def test_mean_images():
