@@ -41,7 +41,7 @@ class Facets:
 
     labels: Int[Tensor, " images"]
     points: Float[Tensor, "images space"]
-    nearest: tuple[Int[Tensor, " members"], ...]
+    nearest: tuple[Tensor, ...]  # of different lengths
 
     def __len__(self) -> int:
         """How many facets there are."""
