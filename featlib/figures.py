@@ -72,6 +72,8 @@ LIGHT = 55_000
 """Bytes of one picture: what is heavier at full fineness is drawn again, coarser. Lines never are, many photographs."""
 FINENESS = ((2.0, 80), (1.5, 75), (1.5, 60), (1.2, 50))
 """Pixels for each point of a screen, and the quality of the compression."""
+COLOURS, SAME = 64, 0.5
+"""Colours that are enough for line art, and the mean difference (of 255) up to which that is the same picture."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,11 @@ class Picture:
         """The picture as HTML, complete in itself."""
         described = html.escape(self.describe, quote=True)
         source = f"data:image/webp;base64,{self.data}"
-        return f'<img class="featlib-figure" src="{source}" alt="{described}" width="{self.width}">'
+        width, height = PillowImage.open(io.BytesIO(self.webp)).size
+        shape = (
+            f'width="{self.width}" height="{round(height * self.width / width)}"'  # its place is kept until it comes
+        )
+        return f'<img class="featlib-figure" src="{source}" alt="{described}" {shape}>'
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html(), "image/webp": self.data, "text/plain": self.describe}
@@ -108,15 +114,31 @@ def show(figure: Figure, describe: str) -> Picture:
         ValueError: if the description is missing, or is a file name or a word or two.
     """
     _check_description(describe)
-    drawn = (_draw(figure, scale, quality) for scale, quality in FINENESS)
-    webp = next((picture for picture in drawn if len(picture) <= LIGHT), None) or _draw(figure, *FINENESS[-1])
+    webp = _line_art(figure)
+    if webp is None:
+        drawn = (_draw(figure, scale, quality) for scale, quality in FINENESS)
+        webp = next((picture for picture in drawn if len(picture) <= LIGHT), None) or _draw(figure, *FINENESS[-1])
     width = round(figure.get_figwidth() * figure.dpi)
     plt.close(figure)
     return Picture(webp, describe, width)
 
 
+def _line_art(figure: Figure) -> bytes | None:
+    """A figure of few colours as webp without loss: half the bytes and a third of the time. None for any other."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=FINENESS[0][0] * figure.dpi, pil_kwargs={"compress_level": 1})
+    drawn = PillowImage.open(buffer).convert("RGB")
+    few = drawn.quantize(COLOURS, dither=PillowImage.Dither.NONE).convert("RGB")
+    difference = np.asarray(few, np.int16) - np.asarray(drawn, np.int16)
+    if np.abs(difference).mean() > SAME:
+        return None
+    encoded = io.BytesIO()
+    few.save(encoded, "webp", lossless=True, quality=60, method=4)
+    return encoded.getvalue()
+
+
 def _draw(figure: Figure, scale: float, quality: int) -> bytes:
-    """A figure as webp, at some multiple of its resolution."""
+    """A figure as webp with loss, at some multiple of its resolution."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="webp", dpi=scale * figure.dpi, pil_kwargs={"quality": quality, "method": 6})
     return buffer.getvalue()

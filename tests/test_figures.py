@@ -45,6 +45,19 @@ def test_a_figure_of_many_photographs_is_drawn_coarser_and_keeps_its_size():
     assert Image.open(io.BytesIO(heavy.webp)).width < 2 * heavy.width
 
 
+def test_line_art_is_kept_without_loss_and_lighter():
+    figure, axis = plt.subplots()
+    for number in range(4):
+        axis.plot(np.random.default_rng(number).random(100), "o", label=f"seed {number}")
+    axis.legend()
+    exact, lossy = io.BytesIO(), figures._draw(figure, *figures.FINENESS[0])
+    figure.savefig(exact, format="png", dpi=2 * figure.dpi)
+    shown = figures.show(figure, f"Four clouds of {100} dots each.")
+    kept, drawn = (np.asarray(Image.open(io.BytesIO(b)).convert("RGB"), int) for b in (shown.webp, exact.getvalue()))
+    assert np.abs(kept - drawn).mean() < figures.SAME
+    assert len(shown.webp) < len(lossy)
+
+
 def test_overlay_marks_where_the_map_is_high_and_stays_a_picture():
     image = np.full((8, 8, 3), 0.5)
     heat = np.zeros((8, 8))

@@ -3,8 +3,10 @@
 from featlib.measures.activation import ActivationDensity, activation_density
 from featlib.measures.alignment import linear_cka
 from featlib.measures.calibration import Reliability, expected_calibration_error, reliability
+from featlib.measures.conflict import PROBES, follows
 from featlib.measures.dissimilarity import rdm
 from featlib.measures.firing import FiringHistogram, LayerDensity, firing_histogram
+from featlib.measures.probes import Logistic, NearestMean, Ridge
 from featlib.measures.similarity import compare_rdms, rsa
 from featlib.measures.union import UnionDensity, union_density
 from featlib.measures.variance import (
@@ -17,15 +19,20 @@ from featlib.measures.variance import (
 )
 
 __all__ = [
+    "PROBES",
     "ActivationDensity",
     "FiringHistogram",
     "LayerDensity",
+    "Logistic",
+    "NearestMean",
     "Reliability",
+    "Ridge",
     "UnionDensity",
     "activation_density",
     "compare_rdms",
     "expected_calibration_error",
     "firing_histogram",
+    "follows",
     "linear_cka",
     "rdm",
     "regression_variance_explained",

@@ -15,7 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["INITS", "Init", "Kernel", "ReluMLP", "TopKReLU"]
+from featlib.kernels import neuron_major
+
+__all__ = ["INITS", "Init", "Kernel", "ReluMLP", "TopKReLU", "use_kernel"]
 
 Init: TypeAlias = Literal["pytorch", "he", "lecun"]
 INITS: tuple[Init, ...] = ("pytorch", "he", "lecun")
@@ -26,11 +28,12 @@ Kernel: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, Tensor, Tensor | No
 """A function of x (tokens, d), w_in, b_in, w_out, b_out that gives (tokens, out)."""
 
 
-class TopKReLU(nn.Module):
+class TopKReLU(nn.ReLU):
     r"""ReLU, of whose output only the ``k`` largest values of each token stay: :math:`\mathrm{Top}_k(\sigma(z))`.
 
     Exactly ``k`` stay; of equal values those of the lowest index. Gradients pass where a value stays, as they would
-    through the ReLU, and nowhere else. With as many as there are units it is the ReLU, bit for bit.
+    through the ReLU, and nowhere else. With as many as there are units it is the ReLU, bit for bit. It *is* an
+    ``nn.ReLU``, so that what watches those sees it.
 
     Example:
         >>> TopKReLU(2)(torch.tensor([3.0, -1.0, 5.0, 3.0])).tolist()
@@ -131,6 +134,41 @@ class ReluMLP(nn.Module):
             return rows.reshape(*x.shape[:-1], len(self.w_out))
         a = self.act(functional.linear(x, self.w_in, self.b_in))
         return functional.linear(a, self.w_out, self.b_out)
+
+
+def use_kernel(model: nn.Module, kernel: Kernel | None) -> int:
+    """Let ``kernel`` compute every :class:`ReluMLP` of a model, with second weights laid out as it wants them.
+
+    The parameters stay the same objects with the same values, so optimisers and checkpoints go on as before; only the
+    memory of ``w_out`` is ordered by neurons (:func:`featlib.kernels.neuron_major`). Weights may be loaded before or
+    after, but not with ``load_state_dict(assign=True)``, which brings a layout of its own.
+
+    Example:
+        >>> from featlib.kernels import sparse_mlp
+        >>> from featlib.models import build
+        >>> use_kernel(build("t5_tiny"), sparse_mlp)
+        4
+
+    Args:
+        model: the model, or one perceptron.
+        kernel: for example :func:`featlib.kernels.sparse_mlp`; None for the dense products again.
+
+    Returns:
+        How many perceptrons it found.
+
+    Raises:
+        ValueError: if there is none, or if one keeps its largest activations only: the kernel would keep all.
+    """
+    found = [module for module in model.modules() if isinstance(module, ReluMLP)]
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no ReluMLP, so there is nothing that a kernel could compute")
+    if kernel is not None and any(isinstance(mlp.act, TopKReLU) for mlp in found):
+        raise ValueError("a ReluMLP has topk, which the kernel would ignore: set its .kernel to one that keeps as many")
+    for mlp in found:
+        mlp.kernel = kernel
+        if kernel is not None:
+            mlp.w_out.data = neuron_major(mlp.w_out.data)
+    return len(found)
 
 
 @torch.no_grad()

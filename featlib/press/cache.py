@@ -22,6 +22,7 @@ import nbformat
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from featlib.press.files import sweep_files
 from featlib.press.notebooks import read_notebook
 from featlib.press.record import RunRecord
 
@@ -65,11 +66,12 @@ class Cache:
         Raises:
             CacheError: if it cannot.
         """
-        probe = self.root / "tmp" / f"probe-{os.getpid()}"
+        probe = self.root / "tmp" / f"probe.{os.getpid()}-"
         with writing(self.root):
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"room for a line")
             probe.unlink()
+            sweep_files(probe.parent, "probe.*")
 
     def has(self, digest: str) -> bool:
         """Whether there is an entry at all; good for an estimate, since whether it is sound is not looked at."""
@@ -144,6 +146,16 @@ class Cache:
                     yield run
             except _DamagedError as fault:
                 log.warning("cache entry %s is damaged (%s): it is left out", folder.name[:12], fault)
+
+    def records(self) -> Iterator[RunRecord]:
+        """What is known of the runs, without a look at their notebooks: quick, and good for an estimate."""
+        for file in sorted(self.root.glob(f"*/{RECORD}")):
+            try:
+                content = file.read_bytes()
+                if _sums({RECORD: content}) in (file.parent / SUMS).read_text("utf-8"):
+                    yield RunRecord.model_validate_json(content)
+            except (OSError, ValueError):
+                continue
 
     def _read(self, digest: str) -> CachedRun | None:
         """The entry as it was written.

@@ -179,7 +179,21 @@ class Card(_Part):
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error: the second would silently win."""
+    """Safe YAML in which a key that stands twice is an error, for the second would silently win.
+
+    So is an alias: nothing here needs one, and nine lines of them unfold to gigabytes.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """A node that is written out.
+
+        Raises:
+            MarkedYAMLError: for an alias.
+        """
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="an alias (*name): write the value out", problem_mark=mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """A mapping, after a look at its keys."""
@@ -190,20 +204,33 @@ class _OnceLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
         CardError: if the file cannot be read, is no YAML or holds something else.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceLoader)
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(f"{path.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    except (yaml.YAMLError, TypeError) as error:
-        raise CardError(f"{path.name}: no valid YAML: {' '.join(str(error).split())}") from error
+    return _mapping(text, path.name)
+
+
+def _mapping(text: str, name: str) -> dict[str, Any]:
+    """The mapping in a YAML text.
+
+    Raises:
+        CardError: if it is no YAML or holds something else.
+    """
+    try:
+        content = yaml.load(text, Loader=_OnceLoader)
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise CardError(f"{name}: no valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise CardError(f"{name}: no valid YAML: nested too deeply") from None
     if not isinstance(content, dict):
-        raise CardError(f"{path.name}: holds {type(content).__name__} where a mapping of fields is due")
+        raise CardError(f"{name}: holds {type(content).__name__} where a mapping of fields is due")
     return content
 
 
@@ -223,7 +250,24 @@ def load_card(path: Path) -> Card:
     Raises:
         CardError: if it breaks the schema; one line per fault, each with file, field and what is allowed.
     """
-    content = _read(path)
+    return _card(read_mapping(path), path)
+
+
+def parse_card(text: str, path: Path) -> Card:
+    """The card in a text that stood in the file ``path``, at another time.
+
+    Raises:
+        CardError: if it breaks the schema.
+    """
+    return _card(_mapping(text, path.name), path)
+
+
+def _card(content: dict[str, Any], path: Path) -> Card:
+    """The card with these fields.
+
+    Raises:
+        CardError: if it breaks the schema.
+    """
     try:
         if "slug" in content:
             raise CardError(f"{path.name}: slug: the name of the file is the slug; remove this field")
@@ -251,7 +295,7 @@ def chapters_in_toc(home: Home) -> list[str]:
     Raises:
         CardError: if one stands there twice.
     """
-    files = [name.removesuffix(".ipynb") for name in _listed(_read(home.root / "_toc.yml"))]
+    files = [name.removesuffix(".ipynb") for name in _listed(read_mapping(home.root / "_toc.yml"))]
     slugs = [name.removeprefix("notebooks/") for name in files if name.startswith("notebooks/")]
     twice = [slug for slug in slugs if slugs.count(slug) > 1]
     if twice:

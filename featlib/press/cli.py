@@ -1,4 +1,4 @@
-"""The command line: ``featlib list | run | book | score | doctor | fetch | cards``.
+"""The command line: ``featlib list | run | sweep | book | score | archive | doctor | fetch | cards``.
 
 Exit codes: 0 everything succeeded, 1 a run or a page failed, 2 the request was refused, 130 stopped by Ctrl-C. What is
 slow to import is imported by the command that needs it.
@@ -6,10 +6,10 @@ slow to import is imported by the command that needs it.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,15 +28,38 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+class Where(StrEnum):
+    """What runs the notebooks."""
+
+    threads = "threads"
+    dask = "dask"
+
+
+class Log(StrEnum):
+    """What the command writes."""
+
+    plain = "plain"
+    json = "json"
+
+
 Chapters = Annotated[list[str] | None, typer.Argument(metavar="[CHAPTERS]", help="Default: all of them.")]
 Preset = Annotated[str, typer.Option(help="Which preset of the cards: laptop, smoke, gpu, ...")]
 Seeds = Annotated[list[str] | None, typer.Option("--seed", help="0, or a range 0..4; may be repeated. Default: 0.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("-p", metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 ]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Notebooks at once; the cores are shared out.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Notebooks at once; default: 2, or as many as a cluster's workers take."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Run also what the cache has.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds that one run may take; 0 for no limit.")]
+All = Annotated[bool, typer.Option("--all", help="All chapters: what naming none means too, said aloud.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long it would take; run nothing.")]
+Executor = Annotated[Where, typer.Option("--executor", help="threads: this machine. dask: a running cluster.")]
+Scheduler = Annotated[str | None, typer.Option(help="Of a Dask cluster, as tcp://host:8786 or tls://host:8786.")]
+Lines = Annotated[Log, typer.Option("--log", help="json: one object a line on stdout, all else on stderr.")]
 
 
 @app.command(name="list")
@@ -58,14 +81,52 @@ def run(
     preset: Preset = LAPTOP,
     seed: Seeds = None,
     override: Overrides = None,
-    jobs: Jobs = 2,
+    jobs: Jobs = None,
     force: Force = False,
     timeout: Timeout = HOUR,
+    every: All = False,
+    dry_run: DryRun = False,
+    log: Lines = Log.plain,
+    executor: Executor = Where.threads,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run chapters; what is in the cache and still true is not run again."""
-    desk = _desk()
+    if every and chapters:
+        raise typer.BadParameter(f"--all means every chapter: leave out {', '.join(chapters)}, or --all")
+    desk = _desk(log)
+    request = _request(chapters, preset, seed, override, jobs, force, timeout, log, _address(executor, scheduler))
+    if dry_run:
+        desk.show_plan(desk.jobs(request), request)
+        raise typer.Exit
     with _stoppable():
-        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout))
+        outcomes = desk.run(request)
+    raise typer.Exit(0 if all(outcome.ok for outcome in outcomes) else 1)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A grid of parameters per chapter, in YAML.")],
+    jobs: Jobs = None,
+    force: Force = False,
+    timeout: Timeout = HOUR,
+    dry_run: DryRun = False,
+    log: Lines = Log.plain,
+    executor: Executor = Where.threads,
+    scheduler: Scheduler = None,
+) -> None:
+    """Run chapters over a grid of parameters; each point keeps its own evidence, beside the scoreboard's."""
+    from featlib.press.report import sweep_table
+    from featlib.press.sweep import plan_sweep, read_sweep
+
+    desk, grid = _desk(log), read_sweep(file)
+    request = _request(None, grid.preset, None, None, jobs, force, timeout, log, _address(executor, scheduler))
+    asked = plan_sweep(desk.home, desk.cards, grid)
+    if dry_run:
+        desk.show_plan(asked, request)
+        raise typer.Exit
+    with _stoppable():
+        outcomes = desk.press(asked, request)
+    desk.console.print(sweep_table(asked, desk.ledger(grid.preset)))
     raise typer.Exit(0 if all(outcome.ok for outcome in outcomes) else 1)
 
 
@@ -75,14 +136,19 @@ def book(
     preset: Preset = LAPTOP,
     seed: Seeds = None,
     override: Overrides = None,
-    jobs: Jobs = 2,
+    jobs: Jobs = None,
     force: Force = False,
     timeout: Timeout = HOUR,
+    log: Lines = Log.plain,
+    executor: Executor = Where.threads,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run chapters, then print the whole book as a website and look it over."""
-    desk = _desk()
+    desk = _desk(log)
     with _stoppable():
-        outcomes = desk.run(_request(chapters, preset, seed, override, jobs, force, timeout))
+        outcomes = desk.run(
+            _request(chapters, preset, seed, override, jobs, force, timeout, log, _address(executor, scheduler))
+        )
         html, faults = desk.print_book(outcomes, preset)
     for fault in faults:
         _say(fault)
@@ -94,20 +160,43 @@ def book(
 
 
 @app.command()
-def score(preset: Preset = LAPTOP) -> None:
-    """Show what the claims came to, by the runs in the cache; nothing is run."""
-    from featlib.press.report import plain_table, verdicts
+def score(
+    preset: Preset = LAPTOP,
+    diff: Annotated[str | None, typer.Option(metavar="REV", help="Say which verdicts were others at a commit.")] = None,
+) -> None:
+    """Show what the claims came to, by the runs in the cache and in the archive; nothing is run."""
+    from featlib.press.history import verdicts_at
+    from featlib.press.report import flip_lines, score_table, verdicts
 
     desk = _desk()
-    rows = desk.ledger(preset)["rows"]
-    table = plain_table("chapter", "claim", "verdict", "mean", "interval", "seeds")
-    for row in rows:
-        low_high = row["interval"] or ()
-        interval = " to ".join("unbounded" if end is None else f"{end:.3g}" for end in low_high)
-        mean = "" if row["mean"] is None else f"{row['mean']:.3g}"
-        table.add_row(row["chapter"], row["claim"], row["verdict"], mean, interval, str(len(row["seeds"])))
-    desk.console.print(table)
-    desk.console.print(f"{len(rows)} claims, preset {preset}: {verdicts(rows)}")
+    then = verdicts_at(desk.home.root, diff, preset) if diff is not None else {}
+    ledger = desk.ledger(preset)
+    rows = ledger["rows"]
+    if diff is None:
+        desk.console.print(score_table(rows))
+        desk.console.print(f"{len(rows)} claims, preset {preset}: {verdicts(rows)}")
+    else:
+        for line in flip_lines(then, rows, diff):
+            desk.console.print(line, soft_wrap=True)
+    for fault in ledger["archive"]["faults"]:
+        _say(fault)
+    raise typer.Exit(1 if ledger["archive"]["faults"] else 0)
+
+
+@app.command()
+def archive(
+    chapters: Chapters = None,
+    preset: Preset = LAPTOP,
+    sweeps: Annotated[bool, typer.Option(help="Also runs whose parameters were set by a sweep or by hand.")] = False,
+    stale: Annotated[bool, typer.Option(help="Also runs of code that has changed since; they stay marked.")] = False,
+) -> None:
+    """Export the evidence of the runs in the cache to book/evidence, to be committed; nothing is run."""
+    desk = _desk()
+    done = desk.archive(tuple(chapters or ()), preset, sweeps, stale)
+    for path, (new, kept) in done.items():
+        desk.console.print(f"{path.relative_to(desk.home.root)}: {new} runs added, {kept} in all", soft_wrap=True)
+    if not done:
+        desk.console.print(f"nothing to archive: no run of today's code with preset {preset} recorded evidence")
 
 
 @app.command()
@@ -148,22 +237,6 @@ def cards(files: Annotated[list[Path], typer.Argument(help="Cards, notebooks/<sl
     raise typer.Exit(1 if faults else 0)
 
 
-def parse_seeds(texts: list[str]) -> tuple[int, ...]:
-    """``["0..2", "7"]`` as ``(0, 1, 2, 7)``.
-
-    Raises:
-        BadParameter: if one is neither a seed nor a rising range.
-    """
-    seeds: list[int] = []
-    for text in texts:
-        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", text)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
-        if last < first:
-            raise typer.BadParameter(f"cannot read {text!r}: write a seed as 3, a range as 0..4", param_hint="--seed")
-        seeds += range(first, last + 1)
-    return tuple(dict.fromkeys(seeds))
-
-
 def main() -> None:
     """Run the command line. Our own errors are one clear line; anything else is a bug and shows its traceback."""
     try:
@@ -175,13 +248,13 @@ def main() -> None:
         sys.exit(2)
 
 
-def _desk() -> Desk:
-    """The checkout around the working folder."""
+def _desk(log: Log = Log.plain) -> Desk:
+    """The checkout around the working folder; what people read goes to stderr where programs read stdout."""
     from featlib.press.desk import Desk
     from featlib.press.home import find_home
     from featlib.press.report import console_for
 
-    return Desk(find_home(), console_for())
+    return Desk(find_home(), console_for(stderr=log is Log.json))
 
 
 def _request(
@@ -189,16 +262,44 @@ def _request(
     preset: str,
     seeds: list[str] | None,
     overrides: list[str] | None,
-    jobs: int,
+    jobs: int | None,
     force: bool,
     timeout: float,
+    log: Log = Log.plain,
+    scheduler: str | None = None,
 ) -> Request:
     """The options of ``run`` and ``book`` as a request."""
     from featlib.press.desk import Request
     from featlib.press.parameters import parse_assignment
+    from featlib.press.plan import PlanError, parse_seeds
 
+    try:
+        numbers = parse_seeds(seeds or ["0"])
+    except PlanError as error:
+        raise typer.BadParameter(str(error), param_hint="--seed") from None
     given: dict[str, Any] = dict(parse_assignment(text) for text in overrides or [])
-    return Request(tuple(chapters or ()), preset, parse_seeds(seeds or ["0"]), given, jobs, timeout or None, force)
+    return Request(
+        chapters=tuple(chapters or ()),
+        preset=preset,
+        seeds=numbers,
+        overrides=given,
+        workers=jobs,
+        timeout=timeout or None,
+        force=force,
+        log=log.value,
+        scheduler=scheduler,
+    )
+
+
+def _address(executor: Where, scheduler: str | None) -> str | None:
+    """The address of the cluster, if one is to be used.
+
+    Raises:
+        BadParameter: if only one half of it was said.
+    """
+    if (executor is Where.dask) != (scheduler is not None):
+        raise typer.BadParameter("a cluster is named by both: --executor dask --scheduler tcp://host:8786")
+    return scheduler
 
 
 @contextmanager

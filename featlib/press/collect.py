@@ -6,17 +6,17 @@ import csv
 import io
 import json
 import math
-import os
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from featlib.claims import Judgement, Verdict, clean
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+
+from featlib.claims import Judgement, Verdict
+from featlib.press.archive import ArchivedRun
 from featlib.press.card import Card, Claim
 from featlib.press.evidence import (
-    Evidence,
     EvidenceError,
     evidence_html,
     evidence_of,
@@ -25,131 +25,69 @@ from featlib.press.evidence import (
     parse_evidence,
     unjudged,
 )
+from featlib.press.files import replace_file
+from featlib.press.pool import TWICE, Pool, Run, belongs, pool, setting, settle
 from featlib.press.record import RunRecord
 
 __all__ = ["FIELDS", "collect", "evidence_html", "evidence_of", "evidence_text", "write"]
 
 Notebook: TypeAlias = Mapping[str, Any]
-SAME = 1e-6
-"""Two values of one seed within this relative distance are one value: sums in float32 depend on the batch."""
 FIELDS = (
     *("chapter", "claim", "says", "where", "kind", "rule", "rule_words", "paper"),
     *("verdict", "reason", "n", "samples", "mean", "interval", "smallest_visible", "unit", "control", "rival"),
     *("preset", "seeds", "device", "seconds", "cpu_seconds", "peak_memory_mb"),
-    *("code_digest", "data_digests", "versions", "date"),
+    *("code_digest", "data_digests", "versions", "date", "archived", "stale", "history"),
 )
 """The columns of a row, in the order of the CSV."""
+BY_HAND = "parameters given by hand"
 
 
-@dataclass
-class _Run:
-    """One run with what it recorded, or why it is left out."""
-
-    record: RunRecord
-    evidence: list[Evidence] = field(default_factory=list)
-    left_out: str | None = None
-    fault: str | None = None
-
-    @property
-    def pooled(self) -> bool:
-        """Whether its evidence counts."""
-        return self.left_out is None and self.fault is None
-
-
-def _read(card: Card | None, record: RunRecord, notebook: Notebook, preset: str) -> _Run:
-    """A run with its evidence."""
-    run = _Run(record)
-    if card is None:
-        run.left_out = "the chapter is not in this book"
-    elif record.preset != preset:
-        run.left_out = f"preset {record.preset}"
-    elif record.overrides:
-        run.left_out = "parameters given by hand"
+def _read(card: Card | None, record: RunRecord, notebook: Notebook) -> Run:
+    """A run of the cache with its evidence."""
+    run = Run(record)
     try:
         run.evidence = [parse_evidence(payload) for payload in evidence_of(notebook)]
         if card is not None:
-            _belongs(card, run.evidence)
+            belongs(card, run.evidence)
     except EvidenceError as error:
         run.fault = str(error)
     return run
 
 
-def _belongs(card: Card, evidence: Iterable[Evidence]) -> None:
-    """Refuse evidence for another chapter or for a claim that the card does not have.
-
-    Raises:
-        EvidenceError: if there is such evidence.
-    """
-    known = {claim.id for claim in card.claims}
-    for one in evidence:
-        if one.chapter != card.slug:
-            raise EvidenceError(f"chapter: recorded for {one.chapter!r:.60} in the notebook of {card.slug!r}")
-        if one.claim not in known:
-            raise EvidenceError(f"claim: {one.claim!r:.60} was recorded, but {card.slug}.yml has no such claim")
+def _unpack(card: Card | None, archived: ArchivedRun, stale: str) -> Run:
+    """A run of the archive; what it says of claims that the card has no longer is history."""
+    known = {claim.id for claim in card.claims} if card else set()
+    evidence = [one for one in archived.evidence if one.claim in known]
+    return Run(archived.run, evidence, stale=stale, archived=True)
 
 
-def _conditions(record: RunRecord) -> str:
-    """Everything but the seed that two runs must share to be pooled."""
-    parameters = {name: value for name, value in record.parameters.items() if name != "seed"}
-    shared = [record.code_digest, record.data_digests, record.versions, record.device, parameters]
-    return json.dumps(shared, sort_keys=True, default=str)
+def _sort_out(card: Card | None, run: Run, preset: str) -> None:
+    """Leave out what the scoreboard does not speak of."""
+    if card is None:
+        run.left_out = "the chapter is not in this book"
+    elif run.record.preset != preset:
+        run.left_out = f"preset {run.record.preset}"
+    elif run.record.overrides:
+        run.left_out = BY_HAND
 
 
-def _leave_out_older(runs: Sequence[_Run]) -> None:
-    """Keep, of each chapter, the runs that share the conditions of its newest: a number of old code is never pooled."""
-    newest: dict[str, RunRecord] = {}
-    counted = [run for run in runs if run.left_out is None]
-    for run in sorted(counted, key=lambda run: run.record.date):
-        newest[run.record.chapter] = run.record
-    for run in counted:
-        if _conditions(run.record) != _conditions(newest[run.record.chapter]):
-            run.left_out = "other code, data, versions, device or parameters than the newest run"
-
-
-def _merge(parts: Iterable[Mapping[str, float] | None], faults: list[str]) -> dict[str, float] | None:
-    """The samples of several runs as one; a seed that several recorded counts once."""
-    merged: dict[str, float] = {}
-    for part in parts:
-        for seed, value in (part or {}).items():
-            known = merged.setdefault(seed, value)
-            if not math.isclose(known, value, rel_tol=SAME, abs_tol=SAME * SAME):
-                faults.append(f"not reproducible: seed {seed} gave two values ({known:.6g} and {value:.6g})")
-    return clean(merged) if merged else None
-
-
-def _pool(evidence: Sequence[Evidence]) -> tuple[Evidence, list[str]]:
-    """The evidence of several runs for one claim as one, and what forbids to judge it."""
-    faults: list[str] = []
-    samples = _merge((one.samples for one in evidence), faults)
-    held = [one.precondition for one in evidence]
-    pooled = evidence[0].model_copy(
-        update={
-            "samples": samples,
-            "control": _merge((one.control for one in evidence), faults),
-            "rival": _merge((one.rival for one in evidence), faults),
-            "precondition": False if False in held else None if None in held else True,
-            "why": "; ".join(dict.fromkeys(one.why for one in evidence if one.precondition is False and one.why)),
-        }
-    )
-    return pooled, faults
-
-
-def _judged(claim: Claim, runs: Sequence[_Run], preset: str) -> tuple[Judgement, Evidence | None]:
+def _judged(claim: Claim, base: Sequence[Run], older: Sequence[Run], preset: str) -> tuple[Judgement, Pool | None]:
     """The verdict on a claim over the runs of its chapter, and the pooled evidence."""
     if claim.testable is not True:
         return unjudged(Verdict.NOT_TESTABLE, claim.testable), None
-    broken = [f"the evidence of seed {run.record.seed} is malformed: {run.fault}" for run in runs if run.fault]
+    broken = [f"the evidence of seed {run.record.seed} is malformed: {run.fault}" for run in base if run.fault]
     if broken:
         return unjudged(Verdict.PRECONDITION_FAILED, "; ".join(broken)), None
-    if not runs:
-        return unjudged(Verdict.NOT_YET_RUN, f"No run of the chapter with preset {preset} is in the cache."), None
-    found = [one for run in runs for one in run.evidence if one.claim == claim.id]
-    if not found:
+    if not base:
+        nowhere = f"No run of the chapter with preset {preset} is in the cache or in the archive."
+        return unjudged(Verdict.NOT_YET_RUN, nowhere), None
+    pooled = pool(claim.id, base, older)
+    if pooled is None:
         return unjudged(Verdict.NOT_YET_RUN, "The chapter ran, but its notebook does not record this claim yet."), None
-    pooled, faults = _pool(found)
-    if faults:
-        return unjudged(Verdict.PRECONDITION_FAILED, f"{faults[0]}.", len(pooled.samples)), pooled
-    return judgement_of(claim, pooled), pooled
+    if pooled.faults:
+        n = len(pooled.evidence.samples)
+        return unjudged(Verdict.PRECONDITION_FAILED, f"{pooled.faults[0]}.", n), pooled
+    return judgement_of(claim, pooled.evidence), pooled
 
 
 def _beside(name: str | None, samples: Mapping[str, float] | None, numbers: Any, keys: str) -> dict[str, Any] | None:
@@ -159,11 +97,10 @@ def _beside(name: str | None, samples: Mapping[str, float] | None, numbers: Any,
     return {"name": name, "samples": samples, **{key: (numbers or {}).get(key) for key in keys.split()}}
 
 
-def _row(card: Card, claim: Claim, runs: Sequence[_Run], preset: str) -> dict[str, Any]:
+def _row(card: Card, claim: Claim, base: Sequence[Run], older: Sequence[Run], preset: str) -> dict[str, Any]:
     """One row of the ledger."""
-    judgement, evidence = _judged(claim, runs, preset)
-    plain = judgement.as_json()
-    used = [run.record for run in runs if any(one.claim == claim.id for one in run.evidence)] if evidence else []
+    judgement, pooled = _judged(claim, base, older, preset)
+    plain, evidence = judgement.as_json(), pooled.evidence if pooled else None
     return {
         "chapter": card.slug,
         "claim": claim.id,
@@ -178,8 +115,16 @@ def _row(card: Card, claim: Claim, runs: Sequence[_Run], preset: str) -> dict[st
         ),
         "rival": _beside(claim.rival, evidence.rival if evidence else None, plain["rival"], "mean low high"),
         "preset": preset,
-        **_cost(used),
+        **_cost([run.record for run in pooled.runs] if pooled else []),
+        "archived": len(pooled.archived) if pooled else 0,
+        "stale": _stale(pooled) if pooled and pooled.stale else None,
+        "history": [],
     }
+
+
+def _stale(pooled: Pool) -> dict[str, Any]:
+    """What of a row rests on code that has changed since, and which seeds were run again to the same result."""
+    return {"seeds": [*pooled.stale], "why": sorted({*pooled.stale.values()}), "vouched": pooled.vouched}
 
 
 def _cost(records: Sequence[RunRecord]) -> dict[str, Any]:
@@ -203,31 +148,113 @@ def _chapter(card: Card) -> dict[str, Any]:
     return card.model_dump(mode="json", include={"title", "finding", "part", "paper", "promise", "data", "departs"})
 
 
-def collect(cards: Mapping[str, Card], runs: Iterable[tuple[RunRecord, Notebook]], preset: str) -> dict[str, Any]:
+def collect(
+    cards: Mapping[str, Card],
+    runs: Iterable[tuple[RunRecord, Notebook]],
+    preset: str,
+    archived: Iterable[tuple[ArchivedRun, str]] = (),
+) -> dict[str, Any]:
     """The ledger: every run, and one row per claim with the evidence of all seeds of ``preset`` pooled.
 
     A run with another preset, with parameters given by hand or under older conditions than the newest of its chapter is
-    listed and not pooled. Malformed evidence fails the claims of its chapter and no other.
+    listed and not pooled; see :mod:`featlib.press.pool` for what counts of the archive. Malformed evidence fails the
+    claims of its chapter and no other.
+
+    Args:
+        cards: the chapters of the book.
+        runs: the runs in the cache that today's code would give again, with their notebooks.
+        preset: the preset that the rows speak of.
+        archived: the runs in the archive, each with what changed since; empty for those of today's code.
     """
-    read = [_read(cards.get(record.chapter), record, notebook, preset) for record, notebook in runs]
-    read.sort(key=lambda run: (run.record.chapter, run.record.preset, run.record.seed, run.record.date))
-    _leave_out_older(read)
+    read = [_read(cards.get(record.chapter), record, notebook) for record, notebook in runs]
+    read += [_unpack(cards.get(one.run.chapter), one, stale) for one, stale in archived]
+    read.sort(key=lambda run: (run.record.chapter, run.record.preset, run.record.seed, run.record.date, run.archived))
+    for run in read:
+        _sort_out(cards.get(run.record.chapter), run, preset)
     rows = []
     for card in cards.values():
-        own = [run for run in read if run.record.chapter == card.slug and run.left_out is None]
-        rows += [_row(card, claim, own, preset) for claim in card.claims]
-    listed: list[dict[str, Any]] = [
-        {
-            **run.record.model_dump(mode="json"),
-            "claims": [one.claim for one in run.evidence],
-            "pooled": run.pooled,
-            "left_out": run.left_out,
-            "fault": run.fault,
-        }
-        for run in read
-    ]
+        base, older = settle([run for run in read if run.record.chapter == card.slug])
+        rows += [_row(card, claim, base, older, preset) for claim in card.claims]
     chapters = {slug: _chapter(card) for slug, card in cards.items()}
-    return {"schema": 1, "preset": preset, "chapters": chapters, "runs": listed, "rows": rows}
+    listed: list[dict[str, Any]] = [_listed(run) for run in read if run.left_out != TWICE]
+    sweeps = [row for card in cards.values() for row in _sweeps(card, read, preset)]
+    return {"schema": 1, "preset": preset, "chapters": chapters, "runs": listed, "rows": rows, "sweeps": sweeps}
+
+
+def _sweeps(card: Card, runs: Iterable[Run], preset: str) -> Iterator[dict[str, Any]]:
+    """The rows of a chapter under parameters of their own: pooled over seeds, and each with these parameters."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.record.chapter == card.slug and run.left_out == BY_HAND:
+            groups.setdefault(setting(run.record), []).append(replace(run, left_out=None))
+    for group in groups.values():
+        base, older = settle(group)
+        for row in (_row(card, claim, base, older, preset) for claim in card.claims):
+            if row["samples"]:
+                parameters = {name: value for name, value in group[0].record.parameters.items() if name != "seed"}
+                yield {**row, "overrides": group[0].record.overrides, "parameters": parameters}
+
+
+def _listed(run: Run) -> dict[str, Any]:
+    """A run as the ledger lists it."""
+    return {
+        **run.record.model_dump(mode="json"),
+        "claims": [one.claim for one in run.evidence],
+        "pooled": run.pooled,
+        "left_out": None if run.pooled else run.left_out,
+        "fault": run.fault,
+        "archived": run.archived,
+        "stale": run.stale or None,
+    }
+
+
+class LedgerFileError(ValueError):
+    """A ledger that the press did not write."""
+
+
+def read_ledger(path: Path) -> dict[str, Any]:
+    """The ledger in a file, as far as the pages rely on it.
+
+    Raises:
+        LedgerFileError: if it is none; the message says how to get one.
+    """
+    try:
+        ledger = json.loads(path.read_bytes())
+        _Ledger.model_validate(ledger)
+    except (OSError, ValueError, RecursionError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else type(error).__name__
+        hint = "another version of featlib wrote it, or something else; run `featlib run` again"
+        raise LedgerFileError(f"{path.name} cannot be read ({why:.200}): {hint}") from None
+    found: dict[str, Any] = ledger
+    return found
+
+
+class _Row(BaseModel):
+    """A row as it is drawn."""
+
+    chapter: str
+    claim: str
+    says: str
+    verdict: Verdict
+    reason: str
+    n: int
+    mean: FiniteFloat | None
+    interval: tuple[FiniteFloat | None, FiniteFloat | None] | None
+    samples: dict[str, FiniteFloat]
+    seeds: list[int]
+    preset: str
+    history: list[dict[str, Any]]
+
+
+class _Ledger(BaseModel):
+    """What a ledger must hold."""
+
+    version: Literal[1] = Field(alias="schema")
+    preset: str
+    runs: list[dict[str, Any]]
+    rows: list[_Row]
+    sweeps: list[_Row]
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -249,23 +276,10 @@ def _as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, and never a half."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def write(ledger: Mapping[str, Any], path: Path) -> None:
     """Write the ledger as strict JSON, and its rows as CSV beside it."""
     as_json = json.dumps(ledger, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     as_csv = _as_csv(ledger["rows"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, as_json)
-    _replace(path.with_suffix(".csv"), as_csv)
+    replace_file(path, as_json)
+    replace_file(path.with_suffix(".csv"), as_csv)

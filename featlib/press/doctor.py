@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
@@ -15,8 +15,11 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from featlib.data import sources
+from featlib.press import archive
+from featlib.press.cache import Cache
 from featlib.press.card import Card, CardError, load_cards
-from featlib.press.digests import PACKAGES, library_root
+from featlib.press.costs import broken
+from featlib.press.digests import PACKAGES, library_digest, library_root
 from featlib.press.home import Home
 from featlib.press.plan import PlanError, plan
 
@@ -33,6 +36,8 @@ class Health(StrEnum):
     WELL = "ok"
     LACKING = "missing"
     """Something that is fetched or done without."""
+    OVER = "over"
+    """A promise that is not kept; everything works."""
     FAULT = "FAULT"
     """Nothing runs, or nothing can be trusted, until it is put right."""
 
@@ -61,7 +66,26 @@ def examine(home: Home) -> Iterator[Finding]:
         yield Finding("chapters", Health.WELL, f"{len(cards)}: _toc.yml, notebooks and cards agree")
     except (CardError, PlanError) as error:
         yield from (Finding("chapters", Health.FAULT, line) for line in str(error).splitlines())
+    yield from promises(home, cards)
+    yield from evidence(home, cards)
     yield from data({name for card in cards.values() for name in card.data})
+
+
+def promises(home: Home, cards: Mapping[str, Card]) -> Iterator[Finding]:
+    """The chapters whose runs in the cache took far more than their cards promise."""
+    records = list(Cache(home.cache).records())
+    over = broken(cards, [record for record in records if record.code_digest == library_digest(library_root())])
+    for slug, found in over.items():
+        said = f"{'; '.join(map(str, found))}: make the chapter smaller, or its promise true"
+        yield Finding(f"promise of {slug}", Health.OVER, said)
+
+
+def evidence(home: Home, cards: Mapping[str, Card]) -> Iterator[Finding]:
+    """Whether the archive can be read."""
+    kept = archive.read(home.evidence, cards)
+    yield from (Finding("archive", Health.FAULT, f"{fault}; restore the file from git") for fault in kept.faults)
+    if not kept.faults:
+        yield Finding("archive", Health.WELL, f"{len(kept.runs)} runs in {home.evidence.relative_to(home.root)}")
 
 
 def packages() -> Finding:

@@ -26,6 +26,11 @@ class Home:
         return self.root / "notebooks"
 
     @property
+    def evidence(self) -> Path:
+        """The archive: evidence under git, one file per chapter."""
+        return self.root / "book" / "evidence"
+
+    @property
     def cache(self) -> Path:
         """Finished runs, one folder per digest."""
         return self.build / "cache"

@@ -25,7 +25,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
 from papermill.parameterize import parameterize_notebook
 
-from featlib.press import tether
+from featlib.press import places, tether
 from featlib.press.watch import Ended, Watch
 
 ENGINE = "featlib"
@@ -85,6 +85,7 @@ def execute(
     with tempfile.TemporaryFile() as spill:
         with Watch(limit, stop or threading.Event(), spill) as watch:
             error = _press(prepared, watch, str(folder), environment)
+        places.remove(watch.place)
         return Execution(
             notebook=watch.notebook or prepared,
             seconds=watch.seconds,
@@ -124,6 +125,10 @@ class _Manager(AsyncKernelManager):
 
     def __init__(self, **kw: Any) -> None:
         super().__init__(**kw)
+        self.place = places.make()
+        self.connection_file = str(self.place / "kernel.json")
+        if places.takes_sockets(self.place):
+            self.transport, self.ip = "ipc", str(self.place / "s")  # several presses race for the ports of a machine
         if self.has_trait("transport_encryption") and zmq.has("curve"):  # older versions know no encryption
             self.transport_encryption = "auto"
 
@@ -139,6 +144,12 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     """papermill's client, which looks at the kernel once more before it is shut down."""
 
     watch: Watch
+
+    def create_kernel_manager(self) -> Any:
+        """The manager, with a note of the folder that goes with it."""
+        manager = super().create_kernel_manager()
+        self.watch.place = manager.place
+        return manager
 
     def papermill_execute_cells(self) -> None:
         """Run the cells, then note what they cost and on which device."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from . import icons, mend, menus, sheets
+from .parse import PICTURE_TO_TOUCH
 
 __all__ = ["lighten"]
 
@@ -42,6 +44,7 @@ STAMP = re.compile(r'(?P<before>(?:src|href)=")(?P<url>[^":?]+\.(?:js|css))(?:\?
 INLINE_SCRIPT = re.compile(r"<script\b[^>]*>(.+?)</script>", re.DOTALL)
 NAMED = re.compile(r"\b(?:class|id)=(?:\"([^\"]*)\"|'([^']*)')")
 PICTURE = re.compile(r'(?<=src=")data:image/(?P<kind>webp|png|jpeg);base64,(?P<data>[A-Za-z0-9+/=\s]{2000,})(?=")')
+FIGURE, WAITING = '<img class="featlib-figure"', '<img loading="lazy" class="featlib-figure"'
 TOKEN = re.compile(r'<span class="(?P<name>[a-z][a-z0-9]?)">(?P<text>[^<]*)</span>')
 CALM = frozenset({"o", "sa", "si"})
 """Operators, string prefixes and braces in strings: a colour of their own costs more bytes than it helps eyes."""
@@ -49,6 +52,9 @@ MAP = re.compile(r"//# sourceMappingURL=\S+")
 TINT = re.compile(r'\[data-theme="(\w+)"\] \.highlight ?(?:\.([a-z][a-z0-9]?))?\{([^}]*)\}')
 PLAIN = re.compile(r"(?<![-\w])color:([^;]*)")
 MATHS = re.compile(r"<math\b.*?</math>", re.DOTALL)
+SIGNATURE = re.compile(r'<dt class="sig\b.*?</dt>', re.DOTALL)
+BARE = re.compile(r'<span class="(?:pre|[a-np-z])">([^<]*)</span>')
+"""A part of a signature that looks as its neighbours do: only operators (o) are of another grey."""
 TOGGLE = re.compile(r'data-bs-toggle="([^"]+)"')
 
 
@@ -73,7 +79,7 @@ def lighten(site: Path) -> None:
     tinted = tints((static / "pygments.css").read_text("utf8")) - CALM
     for path, text in pages.items():
         plainer = TOKEN.sub(lambda token: token[0] if token["name"] in tinted else token["text"], text)
-        path.write_text(stamp(images_as_files(plainer, path, static), path), "utf8")
+        path.write_text(stamp(fetched_later(images_as_files(plainer, path, static)), path), "utf8")
 
 
 def tints(sheet: str) -> set[str]:
@@ -84,7 +90,7 @@ def tints(sheet: str) -> set[str]:
 
 
 def slim(page: str, name: str) -> str:
-    """A page with drawn icons, without scripts and sheets that it does not need, without blanks in its formulas."""
+    """A page with drawn icons, without scripts and sheets that it does not need, without padding."""
     body = page.partition("<body")[2]
 
     def judge(tag: re.Match[str]) -> str:
@@ -94,7 +100,14 @@ def slim(page: str, name: str) -> str:
         return tag[0]
 
     page = LOADED.sub(judge, icons.draw_icons(mend.mend_page(page), name))
+    page = SIGNATURE.sub(lambda signature: unwrapped(signature[0]), page)
     return MATHS.sub(lambda formula: re.sub(r">\s+<", "><", formula[0]), page)
+
+
+def unwrapped(signature: str) -> str:
+    """A signature without the elements, one in the other, that wrap each of its words and change nothing."""
+    plainer = BARE.sub(r"\1", signature)
+    return plainer if plainer == signature else unwrapped(plainer)
 
 
 def slim_sheets(static: Path, pages: list[str], scripts: list[str]) -> None:
@@ -121,6 +134,15 @@ def images_as_files(page: str, path: Path, static: Path) -> str:
         return relative(file, path)
 
     return PICTURE.sub(save, page)
+
+
+def fetched_later(page: str) -> str:
+    """A page whose figures, but for the first one and those in frames, wait until a reader comes near them."""
+    between = PICTURE_TO_TOUCH.split(page)
+    touched = PICTURE_TO_TOUCH.findall(page)
+    head, first, rest = between[0].partition(FIGURE)
+    parts = [head + first + rest.replace(FIGURE, WAITING), *(part.replace(FIGURE, WAITING) for part in between[1:])]
+    return "".join(part for pair in itertools.zip_longest(parts, touched, fillvalue="") for part in pair)
 
 
 def relative(file: Path, page: Path) -> str:

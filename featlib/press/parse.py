@@ -56,8 +56,8 @@ class Use:
     kind: str
     url: str
     loads: bool
-    framed: bool = False
-    """Whether it belongs to a picture to touch."""
+    later: bool = False
+    """Whether it belongs to a picture to touch, or is fetched only when a reader comes near it."""
     family: str = ""
     """Of a font: its name."""
 
@@ -143,7 +143,7 @@ class _Reader(HTMLParser):
         self.styles.append(given.get("style", ""))
         for name, value in given.items():
             if (tag, name.removeprefix("xlink:")) in ADDRESSES and value:
-                self.add(tag, value, ADDRESSES[tag, name.removeprefix("xlink:")])
+                self.add(tag, value, ADDRESSES[tag, name.removeprefix("xlink:")], given.get("loading") == "lazy")
             elif name == "srcset":
                 for part in value.split(","):
                     self.add("img", (part.split() or [""])[0], True)
@@ -158,10 +158,10 @@ class _Reader(HTMLParser):
         if tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
             self.add("meta", given.get("content", "").partition("url=")[2].strip(), False)
 
-    def add(self, kind: str, url: str, loads: bool) -> None:
+    def add(self, kind: str, url: str, loads: bool, later: bool = False) -> None:
         """Note an address."""
         if url:
-            self.uses.append(Use(kind, url, loads, framed=self.in_frames > 0))
+            self.uses.append(Use(kind, url, loads, later or self.in_frames > 0))
 
     def handle_break(self, tag: str) -> None:
         """Words of two blocks do not run together."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,14 +17,32 @@ from featlib.press.digests import digest, library_digest, library_root, notebook
 from featlib.press.home import Home
 from featlib.press.notebooks import read_notebook
 from featlib.press.parameters import Parameter, ParameterError, check, read_parameters
+from featlib.press.record import RunRecord
 
 OWN_OPTIONS = {"seed": "--seed"}
 """Parameters that have an option of their own, which ``-p`` must not go round."""
+MOST_SEEDS = 100_000
 REQUIRED = {"seed": "int", "device": "str"}
 
 
 class PlanError(ValueError):
     """A request that cannot be met; refused before any kernel starts."""
+
+
+def parse_seeds(texts: Iterable[str]) -> tuple[int, ...]:
+    """``["0..2", "7"]`` as ``(0, 1, 2, 7)``.
+
+    Raises:
+        PlanError: if one is neither a seed nor a rising range, or there are absurdly many.
+    """
+    seeds: list[int] = []
+    for text in texts:
+        found = re.fullmatch(r"(\d{1,18})(?:\.\.(\d{1,18}))?", text)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+        if last < first or last - first >= MOST_SEEDS:
+            raise PlanError(f"cannot read {text!r}: write a seed as 3, a range as 0..4")
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,14 @@ class Job:
     @property
     def name(self) -> str:
         """What people call it; no two jobs of one plan share it."""
-        return f"{self.chapter} {self.preset} seed {self.seed}"
+        given = "".join(f" {name}={json.dumps(value)}" for name, value in self.overrides.items())
+        return f"{self.chapter} {self.preset} seed {self.seed}{given}"
+
+    @property
+    def file(self) -> str:
+        """A file name for what is kept of it: overrides may hold anything, so a digest stands for them."""
+        given = f"-{self.digest[:8]}" if self.overrides else ""
+        return f"{self.chapter}-{self.preset}-seed-{self.seed}{given}.ipynb"
 
 
 def plan(
@@ -59,15 +86,24 @@ def plan(
     Raises:
         PlanError: for an unknown chapter, preset or parameter, or a value of the wrong type.
     """
-    for name in chapters:
-        if name not in cards:
-            raise PlanError(f"no chapter {name}{nearest(name, cards)}; there are {', '.join(cards) or 'none'}")
+    refuse_unknown(cards, chapters)
     for name, option in OWN_OPTIONS.items():
         if overrides and name in overrides:
             raise PlanError(f"{name} is not set with -p: use {option}")
     chosen = [slug for slug in cards if slug in chapters or not chapters]
     planner = Planner(home, cards)
     return [planner.job(slug, preset, seed, overrides or {}) for slug in chosen for seed in dict.fromkeys(seeds)]
+
+
+def refuse_unknown(cards: Mapping[str, Card], chapters: Iterable[str]) -> None:
+    """Refuse the name of a chapter that the book does not have.
+
+    Raises:
+        PlanError: if there is one; the message holds the nearest.
+    """
+    for name in chapters:
+        if name not in cards:
+            raise PlanError(f"no chapter {name}{nearest(name, cards)}; there are {', '.join(cards) or 'none'}")
 
 
 @dataclass
@@ -157,6 +193,23 @@ class Planner:
         except ParameterError as error:
             raise PlanError(f"{chapter}.yml, preset {preset}: {error}") from None
 
+    def changes(self, record: RunRecord) -> str:
+        """What has changed since a run, in words; empty if today's code, data and packages would give it again."""
+        try:
+            job = self.job(record.chapter, record.preset, record.seed, record.overrides)
+        except (PlanError, KeyError) as error:
+            return f"it cannot be run today ({error})"
+        if job.digest == record.digest:
+            return ""
+        changed = {
+            "the notebook": job.notebook_digest != record.notebook_digest,
+            "featlib": job.code_digest != record.code_digest,
+            "its parameters": job.parameters != record.parameters,
+            "its data": job.data_digests != record.data_digests,
+            "the packages": job.versions != record.versions,
+        }
+        return f"{' and '.join(name for name, did in changed.items() if did) or 'its labels'} changed since"
+
 
 def current_runs(home: Home, cards: Mapping[str, Card], cache: Cache) -> list[CachedRun]:
     """The runs in the cache that today's notebooks, code and data would give again; all others are history."""
@@ -175,10 +228,7 @@ def _is_current(run: CachedRun, planner: Planner) -> bool:
     record = run.record
     if record.chapter not in planner.cards or record.code_digest != planner.code_digest:
         return False
-    try:
-        return planner.job(record.chapter, record.preset, record.seed, record.overrides).digest == record.digest
-    except PlanError:
-        return False
+    return planner.changes(record) == ""
 
 
 def _data_digest(chapter: str, name: str) -> str:

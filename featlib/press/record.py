@@ -21,6 +21,7 @@ class RunRecord(BaseModel):
     """Every parameter the notebook ran with."""
     digest: str
     """Key of the job: notebook code, featlib source, parameters, versions, data."""
+    notebook_digest: str
     code_digest: str
     data_digests: dict[str, str]
     versions: dict[str, str]

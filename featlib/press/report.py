@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,9 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+import featlib
 from featlib.press.card import LAPTOP, Card
+from featlib.press.costs import Profile
+from featlib.press.git import commit_of
+from featlib.press.history import flips
 from featlib.press.plan import Job
-from featlib.press.run import Event, Outcome
+from featlib.press.run import Event, Outcome, cores
 
 PIPE_WIDTH = 180
 """Columns where there is no terminal: room for a table's longest line, so that nothing is cut off."""
@@ -31,14 +37,21 @@ def console_for(stderr: bool = False) -> Console:
 
 
 class Estimate:
-    """How long the rest takes: by the runs that have ended, and before there is one by the cards' promises."""
+    """How long the rest takes.
+
+    By the runs that have ended; before there is one by what earlier runs took, and else by the cards' promises.
+    """
 
     def __init__(
-        self, jobs: Sequence[Job], cards: Mapping[str, Card], workers: int, cached: Callable[[str], bool]
+        self,
+        jobs: Sequence[Job],
+        cards: Mapping[str, Card],
+        workers: int,
+        cached: Callable[[str], bool],
+        profile: Profile | None = None,
     ) -> None:
-        self._promised = {
-            job.digest: 0.0 if cached(job.digest) else float(cards[job.chapter].promise.seconds) for job in jobs
-        }
+        known = profile or Profile()
+        self._expected = {job.digest: 0.0 if cached(job.digest) else known.seconds(job, cards) for job in jobs}
         self.cached = sum(cached(job.digest) for job in jobs)
         self._waiting = {job.digest: job for job in jobs}
         self._started: dict[str, float] = {}
@@ -53,7 +66,7 @@ class Estimate:
         """A job has ended."""
         self._waiting.pop(outcome.job.digest, None)
         if outcome.record is not None and not outcome.cached:
-            self._seen.setdefault(outcome.job.chapter, []).append(outcome.record.seconds)
+            self._seen.setdefault(_kind(outcome.job), []).append(outcome.record.seconds)
 
     def seconds_left(self, now: float) -> float:
         """Seconds until the last job ends."""
@@ -61,11 +74,16 @@ class Estimate:
         return max(sum(left) / self._workers, max(left, default=0.0))
 
     def _of(self, job: Job, now: float) -> float:
-        seen = self._seen.get(job.chapter)
-        whole = self._promised[job.digest]
+        seen = self._seen.get(_kind(job))
+        whole = self._expected[job.digest]
         if seen and whole:
             whole = sum(seen) / len(seen)
         return max(0.0, whole - (now - self._started.get(job.digest, now)))
+
+
+def _kind(job: Job) -> str:
+    """What jobs share that take about as long as each other: all but the seed."""
+    return f"{job.chapter} {job.preset} {json.dumps(job.overrides, sort_keys=True, default=str)}"
 
 
 class Reporter:
@@ -160,6 +178,39 @@ def summary(outcomes: Sequence[Outcome], rows: Sequence[Mapping[str, Any]]) -> T
     return table
 
 
+def planned(jobs: Sequence[Job], cards: Mapping[str, Card], profile: Profile, cached: Callable[[str], bool]) -> Table:
+    """What is to run: one line for each chapter and setting, the longest first."""
+    table = plain_table("chapter", "preset", "runs", "in the cache", "seconds", "known from")
+    groups: dict[str, list[Job]] = {}
+    for job in profile.longest_first(jobs, cards):
+        groups.setdefault(_kind(job), []).append(job)
+    for group in groups.values():
+        first = group[0]
+        known = profile.of(first.chapter, first.preset, first.overrides)
+        given = "".join(f" {name}={json.dumps(value)}" for name, value in first.overrides.items())
+        table.add_row(
+            first.chapter,
+            first.preset + given,
+            str(len(group)),
+            str(sum(cached(job.digest) for job in group)),
+            f"{profile.seconds(first, cards):.0f} each",
+            f"{known.runs} earlier runs" if known else "its card",
+        )
+    return table
+
+
+def pasted(outcomes: Sequence[Outcome], seconds: float, root: Path) -> list[str]:
+    """Lines that say by themselves what was run and how it ended, to paste into a message: the failures come last."""
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    cached = sum(outcome.cached for outcome in outcomes)
+    commit = commit_of(root)
+    at = f" at {commit[:9]}{'+' * commit.endswith('+')}" if commit else ""
+    where = f"featlib {featlib.__version__}{at}, Python {platform.python_version()}, {cores()} cores"
+    counts = f"{len(outcomes) - cached - len(failed)} run, {cached} cached, {len(failed)} failed"
+    lines = [f"{len(outcomes)} jobs in {seconds:.0f} s: {counts} ({where})"]
+    return lines + [f"  failed: {outcome.job.name}: {outcome.error}" for outcome in failed]
+
+
 def broken_promises(outcomes: Sequence[Outcome], cards: Mapping[str, Card]) -> list[str]:
     """What the laptop runs of just now took more of than their cards promise; runs from the cache were told once."""
     told = []
@@ -180,6 +231,67 @@ def verdicts(rows: Any) -> str:
     """``"2 supported, 1 inconclusive"``, most frequent first."""
     counted = Counter(row["verdict"] for row in rows)
     return ", ".join(f"{n} {verdict}" for verdict, n in counted.most_common()) or "no claims"
+
+
+def score_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """One line per claim."""
+    table = plain_table("chapter", "claim", "verdict", "mean", "interval", "seeds", "rests on")
+    for row in rows:
+        table.add_row(row["chapter"], row["claim"], row["verdict"], *_numbers(row), _basis(row))
+    return table
+
+
+def _basis(row: Mapping[str, Any]) -> str:
+    """On what the samples of a row rest."""
+    if not row["samples"]:
+        return ""
+    archived = f"{row['archived']} archived" if row["archived"] else "fresh runs"
+    if row["stale"] is None:
+        return archived
+    why = "; ".join(row["stale"]["why"])
+    vouched = row["stale"]["vouched"]
+    again = f"; seed {', '.join(vouched)} run again agrees" if vouched else ""
+    return f"{archived}, {len(row['stale']['seeds'])} stale ({why}{again})"
+
+
+def sweep_table(jobs: Iterable[Job], ledger: Mapping[str, Any]) -> Table:
+    """One line for each claim at each point of a sweep, and for the claims under the plain preset if it is a point."""
+    table = plain_table("chapter", "parameters", "claim", "verdict", "mean", "interval", "seeds")
+    points = {(job.chapter, _given(job.overrides)): job for job in jobs}
+    for chapter, given in points:
+        rows = ledger["sweeps"] if given else ledger["rows"]
+        for row in rows:
+            if row["chapter"] == chapter and row["samples"] and given == _given(row.get("overrides", {})):
+                told = [row["claim"], row["verdict"], *_numbers(row)]
+                table.add_row(chapter, given or "as the preset", *told)
+    return table
+
+
+def _given(overrides: Mapping[str, Any]) -> str:
+    """Overrides as people read them, in one order."""
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(overrides.items()))
+
+
+def _numbers(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Mean, interval and number of seeds of a row."""
+    interval = " to ".join("unbounded" if end is None else f"{end:.3g}" for end in row["interval"] or ())
+    mean = "" if row["mean"] is None else f"{row['mean']:.3g}"
+    return mean, interval, str(len(row["samples"])) if row["samples"] else ""
+
+
+def flip_lines(
+    then: Mapping[tuple[str, str], Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], revision: str
+) -> list[str]:
+    """What flipped since a commit, one line each."""
+    lines = [
+        f"{chapter}/{claim}: {_told(before)} -> {_told(after)}" for chapter, claim, before, after in flips(then, rows)
+    ]
+    return [*lines, f"{len(lines)} of {len(rows)} claims have another verdict than at {revision}"]
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """A verdict with its numbers."""
+    return row["verdict"] if row["mean"] is None else f"{row['verdict']} ({row['mean']:.3g}, n={row['n']})"
 
 
 def plain_table(*columns: str) -> Table:

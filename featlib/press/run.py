@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import nbformat
 
+from featlib.press import places
 from featlib.press.cache import Cache, CacheError, StoppedError, writing
 from featlib.press.digests import library_digest, library_root, notebook_digest
+from featlib.press.files import sweep_files
 from featlib.press.home import Home
 from featlib.press.judge import fault
-from featlib.press.kernel import Execution, execute
+from featlib.press.kernel import execute
 from featlib.press.notebooks import read_notebook
 from featlib.press.plan import Job
 from featlib.press.record import RunRecord
@@ -57,6 +59,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What came of a notebook, in plain values that can travel from another machine."""
+
+    notebook: Any
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    device: str = "cpu"
+    error: str = ""
+    stopped: bool = False
+
+
+Work: TypeAlias = Callable[[Job, Any, threading.Event], Finished]
+"""Runs the notebook of a job, until the event is set; never raises for what the notebook does."""
+
+
 def run_jobs(
     jobs: Sequence[Job],
     home: Home,
@@ -65,9 +84,12 @@ def run_jobs(
     timeout: float | None = None,
     force: bool = False,
     on_event: Callable[[Event], None] = lambda _: None,
-    executor: Executor | None = None,
+    work: Work | None = None,
 ) -> list[Outcome]:
     """Run the jobs, ``workers`` at a time, and say what came of each, in the order in which they were given.
+
+    Each job has a thread of this process, which looks into the cache, waits for the work to be done and stores what
+    came of it. So whatever happens to a worker elsewhere, a run is stored once, by the press.
 
     Args:
         jobs: what to run.
@@ -77,39 +99,31 @@ def run_jobs(
         timeout: seconds of wall time that a job may take.
         force: run also what the cache has.
         on_event: told of each start and end, in the calling thread.
-        executor: where the jobs go; threads of this process by default, since kernels are processes of their own
-            and kernels that are started from several processes race for ports.
+        work: what runs a notebook; by default a kernel of this machine, which is a process of its own.
 
     Raises:
         CacheError: if the cache cannot be written at all; nothing is started then.
     """
     cache.prepare()
+    places.sweep()
+    sweep_files(home.failed, "*.tmp")
     stop = threading.Event()
-    work = partial(perform, home=home, cache=cache, threads=max(1, cores() // workers), timeout=timeout, force=force)
-    if executor is not None:
-        return _drive(jobs, work, executor, workers, on_event)
+    here = partial(work_here, folder=home.notebooks, threads=max(1, cores() // workers), timeout=timeout)
+    one = partial(perform, home=home, cache=cache, work=work or here, force=force, stop=stop)
     with ThreadPoolExecutor(workers, thread_name_prefix="press") as pool:
         try:
-            return _drive(jobs, partial(work, stop=stop), pool, workers, on_event)
+            return _drive(jobs, one, pool, workers, on_event)
         finally:
             stop.set()  # on Ctrl-C: leaving the pool waits for its threads, which wait for their kernels
 
 
-def perform(
-    job: Job,
-    home: Home,
-    cache: Cache,
-    threads: int = 1,
-    timeout: float | None = None,
-    force: bool = False,
-    stop: threading.Event | None = None,
-) -> Outcome:
-    """One job, from the cache or in a kernel; while it runs no other press runs the same. It never raises."""
+def perform(job: Job, home: Home, cache: Cache, work: Work, force: bool, stop: threading.Event) -> Outcome:
+    """One job, from the cache or by work; meanwhile no other press does the same. It never raises."""
     try:
         with cache.lock(job.digest, stop):
             if not force and (hit := cache.get(job.digest)):
                 return Outcome(job, True, cached=True, path=hit.path, record=hit.record)
-            return _run(job, home, cache, threads, timeout, stop)
+            return _run(job, home, cache, work, stop)
     except StoppedError:
         return Outcome(job, False, error="stopped before it started")
     except CacheError as error:
@@ -141,28 +155,41 @@ def _drive(
     return [outcomes[place] for place in range(len(jobs))]
 
 
-def _run(
-    job: Job, home: Home, cache: Cache, threads: int, timeout: float | None, stop: threading.Event | None
-) -> Outcome:
+def work_here(
+    job: Job, notebook: Any, stop: threading.Event, folder: Path, threads: int = 1, timeout: float | None = None
+) -> Finished:
+    """Run the notebook of a job in a kernel of this machine."""
+    execution = execute(notebook, job.parameters, folder, threads, timeout, stop)
+    error = fault(execution, timeout)
+    if not error and library_digest(library_root()) != job.code_digest:
+        error = "featlib was changed while this ran, so nobody knows which code it ran: run it again"
+    return Finished(
+        notebook=execution.notebook,
+        seconds=execution.seconds,
+        cpu_seconds=execution.cpu_seconds,
+        peak_memory_mb=execution.peak_memory_mb,
+        device=execution.device,
+        error=error,
+        stopped=execution.ended == "stop",
+    )
+
+
+def _run(job: Job, home: Home, cache: Cache, work: Work, stop: threading.Event) -> Outcome:
     """Run the notebook and store what came of it: in the cache if it succeeded, else among the failed."""
     notebook = read_notebook(home.notebooks / f"{job.chapter}.ipynb")
     if notebook_digest(notebook) != job.notebook_digest:
         return Outcome(job, False, error=f"{job.chapter}.ipynb was changed after this run was planned: run it again")
-    execution = execute(notebook, job.parameters, home.notebooks, threads, timeout, stop)
-    error = fault(execution, timeout)
-    kept = home.failed / f"{job.name.replace(' ', '-')}.ipynb"
-    if not error and library_digest(library_root()) != job.code_digest:
-        error = "featlib was changed while this ran, so nobody knows which code it ran: run it again"
-    if error:
-        return Outcome(
-            job, False, error=error, path=None if execution.ended == "stop" else _keep(execution.notebook, kept)
-        )
-    run = cache.put(_record(job, execution), _clean(execution.notebook))
+    finished = work(job, notebook, stop)
+    kept = home.failed / job.file
+    if finished.error:
+        nothing = finished.stopped or finished.notebook is None
+        return Outcome(job, False, error=finished.error, path=None if nothing else _keep(finished.notebook, kept))
+    run = cache.put(_record(job, finished), _clean(finished.notebook))
     kept.unlink(missing_ok=True)
     return Outcome(job, True, path=run.path, record=run.record)
 
 
-def _record(job: Job, execution: Execution) -> RunRecord:
+def _record(job: Job, execution: Finished) -> RunRecord:
     """What is known about a run that succeeded."""
     return RunRecord(
         chapter=job.chapter,
@@ -171,6 +198,7 @@ def _record(job: Job, execution: Execution) -> RunRecord:
         overrides=job.overrides,
         parameters=job.parameters,
         digest=job.digest,
+        notebook_digest=job.notebook_digest,
         code_digest=job.code_digest,
         data_digests=job.data_digests,
         versions=job.versions,
@@ -192,7 +220,7 @@ def _clean(notebook: Any) -> Any:
 
 def _keep(notebook: Any, path: Path) -> Path | None:
     """Write the notebook of a failed run where people can read it, if there is room."""
-    work = path.with_suffix(f".{os.getpid()}.tmp")
+    work = path.with_suffix(f".{os.getpid()}-.tmp")
     try:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)

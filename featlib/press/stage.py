@@ -55,7 +55,7 @@ def stage(home: Home, cards: Mapping[str, Card], executed: Mapping[str, Path]) -
     home.build.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.build, prefix="stage-") as name:
         tree = Path(name) / "tree"
-        shutil.copytree(home.root / "book", tree / "book", ignore=shutil.ignore_patterns("chapters"))
+        shutil.copytree(home.root / "book", tree / "book", ignore=shutil.ignore_patterns("chapters", "evidence"))
         shutil.copyfile(home.root / "_toc.yml", tree / "_toc.yml")
         write_config(home.root / "_config.yml", tree / "_config.yml")
         copy_ledger(home, tree / "_build")

@@ -22,6 +22,8 @@ class Watch:
     def __init__(self, limit: float | None, stop: threading.Event, spill: IO[bytes]) -> None:
         self.spill = spill
         """Where the kernel's own messages go; what its notebook prints does not come this way."""
+        self.place: Path | None = None
+        """The folder in which kernel and press meet."""
         self.notebook: Any = None
         self.client: Any = None
         self.seconds = self.cpu_seconds = self.peak_mb = 0.0

@@ -1,4 +1,7 @@
-"""What a page weighs: everything a browser loads on a first visit, in bytes, uncompressed; the frames apart."""
+"""What a page weighs: everything a browser loads on a first visit, in bytes, uncompressed.
+
+Frames are counted apart, and so are pictures further down that are fetched when a reader comes near them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from .parse import Page, Use, sheet_uses
 __all__ = ["COLD", "WHOLE", "Weight", "local", "over_budget", "weigh"]
 
 COLD = 500_000
-"""Bytes of a first visit without the frames."""
+"""Bytes of a first visit without frames and pictures further down."""
 WHOLE = 1_500_000
-"""Bytes of a first visit with the frames."""
+"""Bytes of all that a page ever loads."""
 HEAVIEST = 4
 """How many files a message names."""
 ONLY_IN = {"Featlib Math": "math"}
@@ -24,25 +27,25 @@ IGNORED = frozenset({"mailto", "data", "javascript", "tel", "blob"})
 
 @dataclass(frozen=True)
 class Weight:
-    """The bytes of one page: of each file it loads, and of what belongs to its frames alone."""
+    """The bytes of one page: of each file it loads at once, and of its frames and what comes later."""
 
     files: Mapping[str, int]
-    frames: int
+    later: int
 
     @property
     def cold(self) -> int:
-        """Everything but the frames."""
+        """What a first visit loads at once."""
         return sum(self.files.values())
 
 
 def weigh(html: Path, name: str, page: Page) -> Weight:
     """The weight of the page ``name`` of the site in ``html``. What is missing weighs nothing, and is another fault."""
     own = html / f"{name}.html"
-    plain = {file for use in page.uses if not use.framed for file in loaded(html, own, use, page)}
-    framed = {file for use in page.uses if use.framed for file in loaded(html, own, use, page)} - plain
+    plain = {file for use in page.uses if not use.later for file in loaded(html, own, use, page)}
+    later = {file for use in page.uses if use.later for file in loaded(html, own, use, page)} - plain
     files = {file.relative_to(html.resolve()).as_posix(): file.stat().st_size for file in plain}
     files[f"{name}.html"] = own.stat().st_size - page.frames
-    return Weight(files, page.frames + sum(file.stat().st_size for file in framed))
+    return Weight(files, page.frames + sum(file.stat().st_size for file in later))
 
 
 def loaded(html: Path, base: Path, use: Use, page: Page) -> Iterator[Path]:
@@ -74,11 +77,11 @@ def over_budget(html: Path, pages: Mapping[str, Page]) -> Iterator[str]:
     """Pages that are heavier than a first visit may be, with the files that weigh most."""
     for name, page in pages.items():
         weight = weigh(html, name, page)
-        whole = weight.cold + weight.frames
+        whole = weight.cold + weight.later
         heaviest = sorted(weight.files.items(), key=lambda item: -item[1])[:HEAVIEST]
         listed = ", ".join(f"{file} {size:,}" for file, size in heaviest)
         if weight.cold > COLD:
-            yield f"{name}.html: loads {weight.cold:,} bytes, its frames apart; the budget is {COLD:,}; most: {listed}"
+            yield f"{name}.html: loads {weight.cold:,} bytes at once; the budget is {COLD:,}; most: {listed}"
         elif whole > WHOLE:
-            frames = f"its frames {weight.frames:,}"
-            yield f"{name}.html: loads {whole:,} bytes; the budget is {WHOLE:,}; most: {frames}, {listed}"
+            later = f"frames and pictures further down {weight.later:,}"
+            yield f"{name}.html: loads {whole:,} bytes in all; the budget is {WHOLE:,}; most: {later}, {listed}"

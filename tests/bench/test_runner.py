@@ -3,6 +3,7 @@
 import csv
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from featlib.models.mlp import MLPConfig
-from tests.bench import cam_family, many_networks, runner, top_component
+from tests.bench import __main__ as bench
+from tests.bench import cam_family, many_networks, runner, sparse_decode, sparse_mlp, top_component, topk_mlp
 from tests.bench.runner import BenchError, Case, measure, require_green, store
 
 
@@ -128,3 +130,48 @@ def test_many_networks_and_the_loop_lose_alike():
     assert many_networks.error(mine, theirs) < 1e-5
     assert many_networks.error(mine.roll(1, 1), theirs) > 1e-2
     assert torch.equal(many_networks.ours(work), mine), "the work is not used up"
+
+
+def ops(*wanted):
+    return {case.op for _, cases in bench.selected(wanted) for case in cases}
+
+
+def test_suites_and_operations_are_asked_for_by_name():
+    everything = {case.op for suite in bench.SUITES for case in suite.CASES}
+    assert ops() == everything
+    assert ops("topk_mlp") == {case.op for case in topk_mlp.CASES}
+    assert ops("active set given") == {"sparse_mlp, active set given"}
+    assert ops("exact", "many_networks") == {"sparse_mlp, exact", "many_networks"}
+    assert len(ops("sparse_mlp")) == 3, "the name of a suite is also part of another's operations"
+    (suite, cases), = bench.selected(["sparse_decode"])  # fmt: skip
+    assert suite.CASES == cases
+
+
+def test_a_name_that_is_not_there_lists_those_that_are(capsys):
+    with pytest.raises(SystemExit, match=r"called 'cams'; there are suites top_component, .*; sparse_mlp, exact"):
+        bench.main(["cams", "top_component"])
+    assert not capsys.readouterr().out, "nothing was timed before"
+
+
+def test_only_what_was_asked_for_is_proven_timed_and_stored(monkeypatch, capsys):
+    suites = [SimpleNamespace(__name__=f"bench.{name}", TESTS=name, CASES=[replace(case(), op=name)]) for name in "ab"]
+    proven, stored = [], []
+    monkeypatch.setattr(bench, "SUITES", suites)
+    monkeypatch.setattr(bench, "require_green", proven.append)
+    monkeypatch.setattr(bench, "store", stored.extend)
+    bench.main(["b", "--dry-run"])
+    assert (proven, stored) == (["b"], [])
+    assert capsys.readouterr().out.startswith("b 3")
+    bench.main(["a"])
+    assert (proven, [row.op for row in stored]) == (["b", "a"], ["a"])
+
+
+def test_the_given_set_computes_what_the_dense_network_computes():
+    data = sparse_decode.inputs(24, 96, seed=1, density=0.1)
+    mine, theirs = sparse_decode.ours(data), sparse_mlp.dense_whole(data)
+    assert mine.shape == (32, 1, 24)
+    assert sparse_mlp.error(mine, theirs) < 1e-5
+    fewer = replace(data, active=[active[1:] for active in data.active])
+    assert sparse_mlp.error(sparse_decode.ours(fewer), theirs) > 0.1
+    density = sum(map(len, data.active)) / (32 * 96)
+    assert density == pytest.approx(0.1, abs=0.03)

@@ -31,13 +31,6 @@ class Moment(NamedTuple):
     dual: Tensor
 
 
-class Result(NamedTuple):
-    """What came out, and how good it is."""
-
-    images: Tensor
-    objective: Tensor
-
-
 @cache
 def photograph(side: int) -> Tensor:
     """A photograph that comes with scikit-image."""
@@ -82,9 +75,9 @@ def chambolle(picture: np.ndarray) -> np.ndarray:
     return smooth
 
 
-def error(images: dict[int, Tensor], mine: Tensor, theirs: Tensor) -> float:
+def error(side: int, mine: Tensor, theirs: Tensor) -> float:
     """By how much, relatively, our worst picture's objective lies above the peer's; below is no error."""
-    y = images[len(mine)]
+    y = inputs(side, 0, len(mine)).images  # those that the two sides are compared on
     return float((objective(mine, y, WEIGHT) / objective(theirs, y, WEIGHT) - 1).max().clamp(min=0))
 
 
@@ -98,7 +91,7 @@ def case(side: int, batch: int, peer: str, denoise: Callable[[np.ndarray], np.nd
         inputs=partial(inputs, side),
         ours=partial(ours, iterations=steps, warm=warm),
         theirs=partial(per_image, denoise=denoise),
-        error=partial(error, {batch: inputs(side, 0, batch).images}),
+        error=partial(error, side),
         batch=batch,
         tolerance=1e-4,
     )

@@ -32,6 +32,7 @@ def site(tmp_path_factory):
     book = tiny_site.TinySite(tmp_path_factory.mktemp("browser") / "a book")
     book.run["cells"] += tiny_site.touchable()
     book.write("alpha", tiny_site.stripped(book.run), tiny_site.ALPHA)
+    (book.home.root / "book" / "performance.csv").write_text(tiny_site.BENCH)
     book.collect()
     stage(book.home, book.cards, book.executed)
     print_site(book.home)

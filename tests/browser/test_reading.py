@@ -171,7 +171,7 @@ def test_a_page_loads_what_the_budget_counts_and_no_more(visit, site, name):
     own = name.removesuffix(".html")
     weight = weigh(site, own, parse(site / name))
     loaded = {url.removeprefix(window.address).partition("?")[0]: len(r.body()) for url, r in window.loaded.items()}
-    assert sum(loaded.values()) <= weight.cold + weight.frames
+    assert sum(loaded.values()) <= weight.cold + weight.later
     # Fonts and backgrounds are fetched when something needs them; what a page names itself, always.
     assert [file for file in weight.files if file not in loaded and file.endswith((".js", ".css"))] == []
     assert all(loaded.get(file, size) == size for file, size in weight.files.items() if not file.endswith(".html"))

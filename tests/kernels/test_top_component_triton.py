@@ -119,7 +119,6 @@ def test_without_gpu_and_interpreter_it_says_so():
 def test_without_triton_it_says_so(monkeypatch):
     from featlib.kernels import top_component as function
 
-    module = sys.modules["featlib.kernels.top_component"]
-    monkeypatch.setattr(module, "_has_triton", lambda: False)
+    monkeypatch.setattr("featlib.kernels.optional.has_triton", lambda: False)
     with pytest.raises(RuntimeError, match="triton is not installed: pip install triton"):
         function(torch.rand(1, 5, 6), method="triton")

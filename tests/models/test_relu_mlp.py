@@ -1,5 +1,7 @@
 """The perceptron with ReLU and top-k: against numpy, torch's own layers, and its equation."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from featlib.models.relu_mlp import ReluMLP, TopKReLU
+from featlib.kernels import sparse_mlp
+from featlib.measures import activation_density
+from featlib.models import build
+from featlib.models.relu_mlp import ReluMLP, TopKReLU, use_kernel
 
 
 def doubled(*sizes, **options):
@@ -136,6 +141,13 @@ def test_activations_are_seen_by_a_hook():
     assert int((seen[0] > 0).sum(-1).max()) <= 3
 
 
+def test_what_watches_relus_sees_the_limit():
+    mlp = ReluMLP(6, 12, topk=3)
+    with activation_density(mlp) as density:
+        mlp(torch.randn(5, 6))
+    assert density.layers["act"].max_active <= 3
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(6,), (5, 6), (2, 3, 6), (0, 3, 6)])
 def test_a_kernel_takes_the_place_of_the_whole_network(bias, shape):
@@ -163,3 +175,48 @@ def test_errors():
     with pytest.raises(ValueError, match="at least 1"):
         TopKReLU(0)
     assert "k=5" in repr(TopKReLU(5))
+
+
+def test_use_kernel_swaps_every_perceptron_and_its_layout():
+    model, ids = build("t5_tiny"), torch.randint(128, (1, 9))
+    parameters, values = list(model.parameters()), [p.detach().clone() for p in model.parameters()]
+    plain = model(ids, ids).detach()
+    calls = []
+
+    def kernel(*tensors):
+        calls.append(tensors[3].t().is_contiguous())
+        return sparse_mlp(*tensors, method="gather")
+
+    assert use_kernel(model, kernel) == 4
+    torch.testing.assert_close(model(ids, ids), plain, atol=1e-4, rtol=1e-4)
+    assert calls == [True] * 4
+    assert all(a is b for a, b in zip(model.parameters(), parameters, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), values, strict=True))
+    assert use_kernel(model, None) == 4
+    model(ids, ids)
+    assert len(calls) == 4
+
+
+def test_the_kernels_layout_outlives_loading_training_and_copying():
+    mlp = doubled(6, 20)
+    use_kernel(mlp, sparse_mlp)
+    optimizer = torch.optim.Adam(mlp.parameters())
+    mlp(torch.randn(3, 6, dtype=torch.float64)).sum().backward()
+    optimizer.step()
+    mlp.load_state_dict({name: value.clone() for name, value in doubled(6, 20).state_dict().items()})
+    for copied in (mlp, copy.deepcopy(mlp), mlp.float()):
+        assert copied.w_out.t().is_contiguous()
+        x = torch.randn(2, 6, dtype=copied.w_in.dtype)
+        expected = functional.linear(functional.linear(x, copied.w_in, copied.b_in).relu(), copied.w_out, copied.b_out)
+        torch.testing.assert_close(copied(x), expected)
+
+
+@pytest.mark.usefixtures("as_users_run")
+def test_use_kernel_refuses_what_it_would_change():
+    with pytest.raises(ValueError, match="Linear has no ReluMLP"):
+        use_kernel(torch.nn.Linear(3, 3), sparse_mlp)
+    kept = ReluMLP(6, 20, topk=3)
+    with pytest.raises(ValueError, match="has topk, which the kernel would ignore"):
+        use_kernel(torch.nn.Sequential(ReluMLP(6, 20), kept), sparse_mlp)
+    assert kept.kernel is None
+    assert use_kernel(kept, None) == 1

@@ -115,6 +115,7 @@ def record(**changes):
         "overrides": {},
         "parameters": {"seed": seed, "device": "auto", "n_images": 100},
         "digest": f"digest-{seed}",
+        "notebook_digest": "notebook",
         "code_digest": "code",
         "data_digests": {"stamps": "data"},
         "versions": {"torch": "2.13.0"},

@@ -13,11 +13,15 @@ from conftest import CARD, TALLY
 
 from featlib.press import cli, desk, doctor
 from featlib.press.digests import library_root
+from featlib.press.plan import parse_seeds
 
 RECORD = """
 from featlib.press import Ledger
 Ledger("alpha").record("one-is-one", samples={str(seed): 1.0 + seed}, control={str(seed): 0.0})
 """.strip()
+
+VARIED = RECORD.replace("0.0", "0.001 * seed")
+"""The same with a control that can be judged."""
 
 
 @pytest.fixture
@@ -52,7 +56,9 @@ def test_run_says_one_line_for_each_job_then_a_table_and_writes_the_ledger(book,
     assert lines[5].split()[:2] == ["alpha", "2"]
     assert lines[6].split()[:2] == ["beta", "2"]
     assert lines[6].endswith("1 not yet run")
-    assert len(lines) == 7
+    assert lines[7].startswith("4 jobs in ")
+    assert ": 4 run, 0 cached, 0 failed (featlib " in lines[7]
+    assert len(lines) == 8
 
     ledger = json.loads(book.home.ledger.read_text())
     assert {run["chapter"]: run["seed"] for run in ledger["runs"]} == {"alpha": 1, "beta": 1}
@@ -85,6 +91,37 @@ def test_run_takes_parameters_presets_and_chapters(book, featlib):
     ledger = json.loads(book.home.ledger.read_text())
     assert {row["verdict"] for row in ledger["rows"]} == {"not yet run"}
     assert [run["overrides"] for run in ledger["runs"]] == [{"n_images": 4, "name": None}] * 2
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(book, featlib):
+    book.add("alpha", TALLY).add("beta", TALLY)
+    assert featlib("run", "alpha")[0] == 0
+    code, said, complaint = featlib("run", "--all", "--seed", "0..9", "--dry-run")
+    assert (code, complaint) == (0, "")
+    lines = [line.split() for line in said.splitlines()]
+    assert lines[1] == ["beta", "laptop", "10", "0", "60", "each", "its", "card"]
+    assert lines[2][:4] == ["alpha", "laptop", "10", "1"]
+    assert lines[2][-3:] == ["1", "earlier", "runs"]
+    assert said.splitlines()[-1].startswith("20 to run (1 in the cache), about ")
+    assert book.runs == ["0 20"]
+
+
+def test_all_and_some_do_not_go_together(book, featlib):
+    book.add("alpha", TALLY)
+    code, _, complaint = featlib("run", "alpha", "--all")
+    assert code == 2
+    assert "--all means every chapter: leave out alpha, or --all" in " ".join(complaint.replace("│", "").split())
+
+
+def test_a_program_reads_json_from_stdout_and_nothing_else(book, featlib):
+    book.add("alpha", TALLY).add("beta", "1 / 0")
+    code, said, complaint = featlib("run", "--all", "--log", "json")
+    assert code == 1
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["event"] for line in lines].count("end") == 2
+    assert lines[-1]["event"] == "summary"
+    assert lines[-1]["failed"][0]["job"] == "beta laptop seed 0"
+    assert "2 jobs in " in complaint
 
 
 def test_a_failure_is_told_with_its_notebook_and_ends_with_1(book, featlib):
@@ -132,8 +169,8 @@ def test_a_seed_that_is_none(book, featlib, seed):
 
 
 def test_seeds_may_be_ranges_and_are_taken_once():
-    assert cli.parse_seeds(["0..2", "7", "1"]) == (0, 1, 2, 7)
-    assert cli.parse_seeds(["3..3"]) == (3,)
+    assert parse_seeds(["0..2", "7", "1"]) == (0, 1, 2, 7)
+    assert parse_seeds(["3..3"]) == (3,)
 
 
 def test_a_card_that_breaks_the_schema(book, featlib):
@@ -209,6 +246,64 @@ def test_a_bug_of_our_own_shows_its_traceback(featlib, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["featlib", "list"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+def test_evidence_is_archived_scored_and_compared_with_an_earlier_commit(book, featlib):
+    def git(*words):
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(book.home.root), *who, *words], check=True)
+
+    book.add("alpha", VARIED, TALLY)
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "rules")
+    assert featlib("archive")[1].startswith("nothing to archive: no run of today's code with preset laptop")
+    assert featlib("run", "--seed", "0..4")[0] == 0
+    assert featlib("run", "-p", "n_images=3")[0] == 0
+    code, said, complaint = featlib("archive")
+    assert (code, said, complaint) == (0, "book/evidence/alpha.jsonl: 5 runs added, 5 in all\n", "")
+    assert featlib("archive")[1] == "book/evidence/alpha.jsonl: 0 runs added, 5 in all\n"
+    assert featlib("archive", "--sweeps")[1] == "book/evidence/alpha.jsonl: 1 runs added, 6 in all\n"
+    git("add", "-A")
+    git("commit", "-qm", "evidence")
+    code, said, _ = featlib("score")
+    assert code == 0
+    assert said.splitlines()[1].split()[-3:] == ["5", "fresh", "runs"]
+    shutil.rmtree(book.home.cache)
+    assert featlib("score")[1].splitlines()[1].split()[-3:] == ["5", "5", "archived"]
+    code, said, _ = featlib("score", "--diff", "HEAD~1")
+    assert code == 0
+    assert said.splitlines() == [
+        "alpha/one-is-one: not yet run -> supported (3, n=5)",
+        "1 of 1 claims have another verdict than at HEAD~1",
+    ]
+    assert featlib("score", "--diff", "HEAD")[1] == "0 of 1 claims have another verdict than at HEAD\n"
+    book.add("alpha", VARIED, TALLY, "1")
+    said = featlib("score")[1].splitlines()[1]
+    assert said.rstrip().endswith("5 archived, 5 stale (the notebook changed since)")
+    assert featlib("run")[0] == 0
+    said = featlib("score")[1].splitlines()[1]
+    assert said.rstrip().endswith("4 archived, 4 stale (the notebook changed since; seed 0 run again agrees)")
+    [row] = json.loads(book.home.ledger.read_text())["rows"]
+    assert row["n"] == 5
+    assert [past["verdict"] for past in row["history"]] == ["supported"]
+
+
+def test_a_corrupt_line_of_the_archive_is_named_and_ends_with_1(book, featlib, monkeypatch):
+    monkeypatch.setattr(doctor, "device", lambda: doctor.Finding("torch", doctor.Health.WELL, "cpu"))
+    book.add("alpha", RECORD)
+    assert featlib("run", "--seed", "0..1")[0] == 0
+    assert featlib("archive")[0] == 0
+    file = book.home.evidence / "alpha.jsonl"
+    file.write_text(file.read_text().replace('"seed":1', '"seed":2'))
+    code, said, complaint = featlib("score")
+    assert code == 1
+    assert complaint == "featlib: book/evidence/alpha.jsonl:2: its digest is another: it is not as it was written\n"
+    assert "1 claims" in said
+    assert "FAULT   archive: book/evidence/alpha.jsonl:2: " in featlib("doctor")[1]
+    code, _, complaint = featlib("archive")
+    assert code == 2
+    assert "restore it from git, or remove these lines" in complaint
 
 
 @pytest.fixture
@@ -336,6 +431,16 @@ def test_doctor_finds_what_would_stop_a_run(book, featlib, monkeypatch, broken):
     code, said, _ = featlib("doctor")
     assert code == 1
     assert expected[broken] in said
+
+
+def test_doctor_says_which_promise_is_broken(book, featlib, monkeypatch):
+    monkeypatch.setattr(doctor, "device", lambda: doctor.Finding("torch", doctor.Health.WELL, "cpu"))
+    book.add("alpha", TALLY, promise={"seconds": 0.01, "memory_gb": 2})
+    assert featlib("run")[0] == 0
+    code, said, _ = featlib("doctor")
+    assert code == 0
+    assert "over    promise of alpha: wall time " in said
+    assert " s, promised 0.01 s (" in said
 
 
 def test_doctor_names_packages_that_are_not_as_asked_for(monkeypatch):

@@ -1,5 +1,6 @@
 """The ledger: one row per claim, samples counted once, no verdict from evidence that cannot be trusted."""
 
+import copy
 import csv
 import json
 import re
@@ -156,6 +157,7 @@ def test_the_order_of_runs_changes_nothing(cards):
         ({"preset": "smoke"}, "preset smoke"),
         ({"overrides": {"n_images": 4}}, "parameters given by hand"),
         ({"chapter": "gone"}, "not in this book"),
+        ({"notebook_digest": "old", "date": "2025-01-01T00:00:00Z"}, "than the newest run"),
         ({"code_digest": "old", "date": "2025-01-01T00:00:00Z"}, "than the newest run"),
         ({"versions": {"torch": "2.6"}, "date": "2025-01-01T00:00:00Z"}, "than the newest run"),
         ({"data_digests": {"stamps": "old"}, "date": "2025-01-01T00:00:00Z"}, "than the newest run"),
@@ -214,7 +216,7 @@ def test_samples_that_cannot_be_judged_fail_the_row_and_not_the_book(cards, chan
 
 def test_planted_false_claims_come_out_unsupported(cards):
     """200 claims whose true effect lies exactly at the bar: chance supports 2.5 % of them."""
-    planted = [CARD["claims"][0] | {"id": f"planted-{k}", "rule": {"exceeds": 0.0}} for k in range(200)]
+    planted = [copy.deepcopy(CARD["claims"][0]) | {"id": f"planted-{k}", "rule": {"exceeds": 0.0}} for k in range(200)]
     rng = np.random.default_rng(0)
     runs = []
     for seed in range(5):

@@ -77,9 +77,9 @@ def test_a_notebook_that_ends_its_own_process(book):
 
 def test_a_notebook_that_exceeds_its_time_limit(book):
     started = time.monotonic()
-    says = failure(book, "while True: pass", timeout=2.0)
-    assert says == "code cell 3 (while True: pass): over the limit of 2 s; raise --timeout or choose a smaller preset"
-    assert time.monotonic() - started < 10
+    says = failure(book, "while True: pass", timeout=5.0)
+    assert says == "code cell 3 (while True: pass): over the limit of 5 s; raise --timeout or choose a smaller preset"
+    assert time.monotonic() - started < 30
 
 
 def test_the_time_limit_is_for_all_cells_together(book):

@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from conftest import TALLY, until
 
 from featlib.press import run as running
 from featlib.press.cache import CacheError
-from featlib.press.run import run_jobs
+from featlib.press.run import Finished, run_jobs
 
 TELL = """
 import json, os, sys
@@ -143,12 +142,20 @@ def test_what_a_notebook_starts_does_not_outlive_it(book, end):
     assert until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 3)
 
 
-def test_the_jobs_go_to_the_executor_that_is_given(book):
+def test_the_work_may_be_done_elsewhere_and_is_stored_here(book):
     book.add("alpha", TALLY)
-    with ThreadPoolExecutor(1) as executor:
-        outcomes = run_jobs(book.plan(), book.home, book.cache, executor=executor)
-        assert [outcome.ok for outcome in outcomes] == [True]
-        assert executor._threads
+    asked = []
+
+    def elsewhere(job, notebook, stop):
+        asked.append((job.seed, notebook.cells[-1].source, stop.is_set()))
+        return Finished(notebook, 3.0, 2.0, 100.0, "cuda", "no power" if job.seed else "")
+
+    outcomes = run_jobs(book.plan(seeds=[0, 1]), book.home, book.cache, work=elsewhere)
+    assert sorted(asked) == [(0, TALLY, False), (1, TALLY, False)]
+    assert [(outcome.ok, outcome.error) for outcome in outcomes] == [(True, ""), (False, "no power")]
+    assert (outcomes[0].record.device, outcomes[0].record.seconds) == ("cuda", 3.0)
+    assert [run.record.seed for run in book.cache.entries()] == [0]
+    assert book.runs == []
 
 
 def test_a_notebook_that_changed_after_it_was_planned_is_not_run_under_the_old_digest(book):

@@ -170,3 +170,22 @@ def test_images_become_files_that_pages_share(tmp_path):
     assert file.read_bytes() == content
     assert one == f'<img src="../_static/pictures/{file.name}" alt="x">{small}'
     assert two == f'<img src="_static/pictures/{file.name}" alt="x">'
+
+
+def test_figures_further_down_wait_and_frames_do_not():
+    figure = '<img class="featlib-figure" src="a.webp" alt="x">'
+    waiting = figure.replace("<img ", '<img loading="lazy" ')
+    frames = f'<fieldset class="featlib-frames" id="f">{figure}</fieldset>'
+    assert light.fetched_later(f"<p>{figure}{frames}{figure}</p>{frames}{figure}") == (
+        f"<p>{figure}{frames}{waiting}</p>{frames}{waiting}"
+    )
+    assert light.fetched_later("<p>none</p>") == "<p>none</p>"
+
+
+def test_signatures_keep_their_words_and_lose_their_wrapping():
+    part = '<span class="n"><span class="pre">phi</span></span><span class="o"><span class="pre">=</span></span>'
+    name = '<span class="sig-name descname"><span class="pre">rsa</span></span>'
+    page = f'<html><body><dt class="sig sig-object py" id="rsa">{name}<em>{part}</em></dt><dt>{part}</dt></body></html>'
+    slimmer = light.slim(page, "p")
+    assert 'id="rsa"><span class="sig-name descname">rsa</span><em>phi<span class="o">=</span></em></dt>' in slimmer
+    assert f"<dt>{part}</dt>" in slimmer

@@ -28,6 +28,7 @@ def letters(tex):
         (r"1, \dots, C", "1,…,C"),
         (r"a \iff b", "a⟺b"),
         (r"\mathrm{ReLU}\Bigl(\sum_c \alpha_c A_c\Bigr)", "ReLU(∑cαcAc)"),
+        (r"\big[ x \big] + \Big\{ y \Big\} + \bigg| z \bigg|", "[x]+{y}+|z|"),
         (r"\lVert x \rVert_F", "‖x‖F"),
         (r"\text{if } x < 0", "ifx<0"),
         (r"\operatorname{softmax}(z)_i", "softmax(z)i"),
@@ -46,6 +47,13 @@ def test_a_fraction_has_its_numerator_above_its_denominator():
 def test_lines_of_an_environment_are_rows(environment):
     rows = tree(rf"\begin{{{environment}}} a &= b \\ c &= d \end{{{environment}}}").findall(f".//{NAMESPACE}mtr")
     assert ["".join("".join(row.itertext()).split()) for row in rows] == ["a=b", "c=d"]
+
+
+def test_a_plain_brace_does_not_grow_and_a_sign_behind_it_is_a_sign():
+    marks = list(tree(r"\{-1, 1\}^{16} \in (-1)").iter(f"{NAMESPACE}mo"))
+    assert [mark.get("stretchy") for mark in marks if mark.text in "{}()"] == ["false"] * 4
+    assert [mark.get("form") for mark in marks if mark.text == "−"] == ["prefix"] * 2
+    assert all(mark.get("stretchy") is None for mark in tree(r"\left\{ x \right\}").iter(f"{NAMESPACE}mo"))
 
 
 def test_only_a_displayed_formula_is_a_block():

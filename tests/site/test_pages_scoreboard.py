@@ -102,6 +102,30 @@ class TestRow:
         ):
             assert said in drawn
 
+    def test_a_row_on_old_evidence_says_so_and_shows_its_history(self, tiny, rows):
+        past = {"day": "2026-01-02", "verdict": "inconclusive", "commit": "a" * 40, "n": 1}
+        old = {"archived": 2, "stale": {"seeds": ["1", "2"], "why": ["featlib changed since"], "vouched": []}}
+        found = {**rows["holds"], **old, "history": [past]}
+        assert "stale: code changed since" in row.stale_note(found)
+        drawn = row.basis(found)
+        assert "2 of 3 seeds from the archive of earlier runs; 2 of them stale: featlib changed since" in drawn
+        told = row.history(read_book(tiny.home.root), found)
+        assert "2026-01-02, inconclusive" in told
+        assert f'commit/{"a" * 40}"><code>aaaaaaaaa</code>' in told
+        found["stale"]["vouched"] = ["0"]
+        assert row.stale_note(found) == ""
+        assert "run again with today&#39;s code, seed 0 gave the same values" in row.basis(found)
+        assert row.basis(rows["holds"]) == row.history(read_book(tiny.home.root), rows["holds"]) == ""
+
+    def test_a_row_tells_what_its_claim_came_to_under_other_parameters(self, tiny, rows):
+        other = {**rows["holds"], "overrides": {"width": 4, "name": "<b>"}, "verdict": "inconclusive"}
+        book = read_book(tiny.home.root)
+        assert row.elsewhere(book, rows["holds"]) == ""
+        book.ledger["sweeps"] = [other, {**other, "claim": "own"}]
+        drawn = row.elsewhere(book, rows["holds"])
+        assert "name=&#34;&lt;b&gt;&#34;, width=4: inconclusive" in drawn
+        assert drawn.count("<li>") == 1
+
     def test_a_control_that_passed_is_called_out(self, rows):
         passed = {**rows["holds"], "control": {**rows["holds"]["control"], "failed": False}}
         assert "passed the rule, as it must not" in row.control(passed)
@@ -214,8 +238,10 @@ class TestStatus:
 
     def test_one_slow_or_large_run_breaks_the_promise(self):
         assert "kept" in status.promise(self.card, "laptop", 60.0, 2.0)
-        assert "broken" in status.promise(self.card, "laptop", 61.0, 1.0)
-        assert "broken" in status.promise(self.card, "laptop", 1.0, 2.1)
+        assert "a little over" in status.promise(self.card, "laptop", 61.0, 1.0)
+        assert "wall time 61 s, promised 60 s (2 % over)" in status.promise(self.card, "laptop", 61.0, 1.0)
+        assert "broken" in status.promise(self.card, "laptop", 76.0, 1.0)
+        assert "broken" in status.promise(self.card, "laptop", 1.0, 2.6)
         assert "none for this preset" in status.promise(self.card, "smoke", 999.0, 99.0)
 
     def test_runs_with_parameters_by_hand_do_not_count(self):

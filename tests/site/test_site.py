@@ -138,6 +138,8 @@ class TestPages:
         assert "74.8 ms" in text
         assert "0.330 ms" in text
         assert "227 ×<small>never slower</small>" in text
+        assert text.count('<svg class="fl-strip fl-speed" role="img"') == 2
+        assert text.index("fl-speed") < text.index("74.8 ms"), "the figure stands above its table"
 
 
 class TestFaults:
@@ -285,7 +287,7 @@ class TestFaults:
         assert not [fault for fault in faults(printed) if "home" in fault]
         monkeypatch.setattr(weight, "COLD", over - 1)
         (found,) = (fault for fault in faults(printed) if fault.startswith("book/home.html"))
-        assert found.startswith(f"book/home.html: loads {over:,} bytes, its frames apart; the budget is {over - 1:,}; ")
+        assert found.startswith(f"book/home.html: loads {over:,} bytes at once; the budget is {over - 1:,}; ")
         assert "most: _static/styles/pydata-sphinx-theme.css" in found
 
     def test_frames_are_counted_apart_with_their_images(self, printed, monkeypatch):
@@ -297,14 +299,14 @@ class TestFaults:
         try:
             with changed(printed, "book/home.html", "</article>", f"{frames}</article>"):
                 after = self.weigh(printed)
-                monkeypatch.setattr(weight, "WHOLE", after.cold + after.frames - 1)
+                monkeypatch.setattr(weight, "WHOLE", after.cold + after.later - 1)
                 monkeypatch.setattr(weight, "COLD", after.cold)
                 (found,) = (fault for fault in faults(printed) if fault.startswith("book/home.html"))
         finally:
             other.unlink()
-        assert after.cold == before.cold  # that picture is loaded by the page anyway
-        assert (before.frames, after.frames) == (0, len(frames) + 600)
-        assert f"most: its frames {after.frames:,}" in found
+        assert after.cold == before.cold  # that picture is used by the page anyway
+        assert after.later - before.later == len(frames) + 600
+        assert f"most: frames and pictures further down {after.later:,}" in found
 
     def weigh(self, site):
         return weight.weigh(site.home.html, "book/home", parse(site.home.html / "book" / "home.html"))

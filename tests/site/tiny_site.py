@@ -65,6 +65,12 @@ PAGES = {
     "bibliography": "# Bibliography\n\nWhat the book cites.\n\n```{bibliography}\n```\n",
     "performance": "# Performance\n\nWhat it costs.\n\n```{performance}\n```\n",
 }
+BENCH = """op,size,dtype,threads,device,peer,peer_version,peer_ms,ours_ms,ratio,error,break_even,load,date,commit
+top_component,1280x7x7,float32,1,cpu,numpy,2.4,74.8,0.33,226.7,1.2e-05,never slower,0.4,2026-11-23,abc1
+sparse,"4096 <wide>, 3%",float32,1,cpu,dense & plain,2.13,9.0,6.0,1.5,1.2e-05,10% and below,0.4,2026-11-23,abc1
+sparse,"4096 <wide>, 3%",float32,1,cpu,compiled,2.13,5.0,6.0,0.83,1.2e-05,not even at 1%,0.4,2026-11-23,abc1
+sparse,"4096 <wide>, 30%",float32,1,cpu,dense & plain,2.13,8.0,16.0,0.5,1.2e-05,10% and below,0.4,2026-11-23,abc1
+"""
 MARKDOWN = r"""# The alpha chapter
 
 Alpha's features are found where the object is.
@@ -278,7 +284,14 @@ class TinySite:
     def collect(self):
         """Write the ledger of the one run of alpha."""
         record = {"chapter": "alpha", "preset": "laptop", "seed": 0, "overrides": {}, "parameters": {"seed": 0}}
-        record |= {"digest": "d", "code_digest": "c", "data_digests": {}, "versions": {}, "device": "cpu"}
+        record |= {
+            "digest": "d",
+            "notebook_digest": "n",
+            "code_digest": "c",
+            "data_digests": {},
+            "versions": {},
+            "device": "cpu",
+        }
         record |= {"seconds": 41.4, "cpu_seconds": 50.0, "peak_memory_mb": 1536.0, "date": "2026-11-23T10:00:00Z"}
         ledger = collect(self.cards, [(RunRecord(**record), self.run)], "laptop")
         write(ledger, self.home.ledger)

@@ -67,8 +67,12 @@ def sparse_mlp(
         raise ValueError(f"x must be (batch, d), got {tuple(x.shape)}: flatten the axes in front")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
-    activations = torch.relu(functional.linear(x, w_in, b_in))
-    always = method == "gather" and 0 not in (*x.shape, *w_out.shape)
+    return _second(torch.relu(functional.linear(x, w_in, b_in)), w_out, b_out, method)
+
+
+def _second(activations: Tensor, w_out: Tensor, b_out: Tensor | None, method: str) -> Tensor:
+    """The second product, by the way that ``method`` and the arguments allow."""
+    always = method == "gather" and 0 not in (*activations.shape, *w_out.shape)
     if not always and (method == "dense" or not can_gather(activations, w_out)):
         return functional.linear(activations, w_out, b_out)
     traced = torch.compiler.is_compiling() or (

@@ -3,8 +3,7 @@ r"""First principal component of a stack of feature maps, one image at a time or
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
-from importlib.util import find_spec
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from featlib.kernels.optional import has_triton, require_triton
 from featlib.kernels.top_component.gradient import TopComponent
 from featlib.kernels.top_component.gram import Component, gram_eigh, gram_power
 from featlib.kernels.top_component.lanczos import lanczos
@@ -97,23 +97,16 @@ def _solver(rows: Tensor, method: str, k: int) -> Callable[[Tensor, bool], Compo
     side = min(rows.shape[1:])
     if method == "auto":
         method = "eigh" if len(rows) * side**3 <= EIGH_WORK or k > 1 else "lanczos"
-        if rows.is_cuda and k == 1 and side <= TRITON_SIDE and rows.dtype == torch.float32 and _has_triton():
+        if rows.is_cuda and k == 1 and side <= TRITON_SIDE and rows.dtype == torch.float32 and has_triton():
             method = "triton"
     if method == "triton":
-        if not _has_triton():
-            raise RuntimeError("triton is not installed: pip install triton (Linux, NVIDIA GPU), or use method='auto'")
+        require_triton()
         from featlib.kernels.top_component.triton import gram_triton
 
         return gram_triton
     if method == "eigh":
         return partial(gram_eigh, k=min(k, side))
     return gram_power if method == "power" else lanczos
-
-
-@cache
-def _has_triton() -> bool:
-    """Whether triton can be imported, without importing it."""
-    return find_spec("triton") is not None
 
 
 def _check(maps: Tensor, method: str, k: int) -> None:

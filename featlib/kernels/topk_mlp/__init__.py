@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache
-from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from featlib.kernels.mlp_shapes import check_mlp
+from featlib.kernels.optional import autocasts, has_triton, require_triton
 from featlib.kernels.topk_mlp.gradient import TopkMLP
 from featlib.kernels.topk_mlp.select import Selection, select
 
@@ -77,7 +76,7 @@ def topk_mlp(
     if k == d_ff:
         return functional.linear(torch.relu(functional.linear(x, w_in, b_in)), w_out, b_out)
     tensors: tuple[Tensor | None, ...] = (x.reshape(-1, x.shape[-1]), w_in, b_in, w_out, b_out)
-    kind, casts = x.device.type, _autocasts(x)
+    kind, casts = x.device.type, autocasts(x)
     if casts:  # what its matrix products would be given; the passes themselves must see none of it
         tensors = tuple(None if t is None else t.to(torch.get_autocast_dtype(kind)) for t in tensors)
     with torch.autocast(kind, enabled=False) if casts else nullcontext():
@@ -85,24 +84,12 @@ def topk_mlp(
     return output.reshape(*x.shape[:-1], len(w_out))
 
 
-def _autocasts(x: Tensor) -> bool:
-    """Whether autocast is on for the device of ``x``, which may be one that has none."""
-    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
-
-
 def _selector(x: Tensor, d_ff: int, method: str) -> Callable[[Tensor, int], Selection]:
     """Who selects."""
     fits = x.is_cuda and d_ff <= LONGEST_ROW and x.dtype != torch.float64
-    if method == "torch" or (method == "auto" and not (fits and _has_triton())):
+    if method == "torch" or (method == "auto" and not (fits and has_triton())):
         return select
-    if not _has_triton():
-        raise RuntimeError("triton is not installed: pip install triton (Linux, NVIDIA GPU), or use method='auto'")
+    require_triton()
     from featlib.kernels.topk_mlp.triton import select_triton
 
     return select_triton
-
-
-@cache
-def _has_triton() -> bool:
-    """Whether triton can be imported, without importing it."""
-    return find_spec("triton") is not None

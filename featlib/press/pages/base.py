@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from featlib.claims import Verdict
 from featlib.press.card import Card, load_cards
-from featlib.press.collect import collect
+from featlib.press.collect import collect, read_ledger
 from featlib.press.home import find_home
 from featlib.press.links import NOTEBOOKS, address
 
@@ -41,6 +40,10 @@ class Book:
     def rows(self, slug: str | None = None) -> list[dict[str, Any]]:
         """One row per claim, in the order of the cards: of one chapter, or of all."""
         return [row for row in self.ledger["rows"] if slug in {None, row["chapter"]}]
+
+    def sweeps(self, slug: str, claim: str) -> list[dict[str, Any]]:
+        """What a claim came to under other parameters than the scoreboard's."""
+        return [row for row in self.ledger["sweeps"] if (row["chapter"], row["claim"]) == (slug, claim)]
 
     def runs(self, slug: str) -> list[dict[str, Any]]:
         """The runs of a chapter that stand behind its rows."""
@@ -67,9 +70,9 @@ def read_book(root: Path) -> Book:
     home = find_home(root)
     cards = load_cards(home)
     empty = collect(cards, [], "laptop")
-    known = json.loads(home.ledger.read_text("utf8")) if home.ledger.exists() else {"runs": [], "rows": []}
+    known = read_ledger(home.ledger) if home.ledger.exists() else {"runs": [], "rows": []}
     by_claim = {(row["chapter"], row["claim"]): row for row in known["rows"]}
-    rows = [by_claim.get((row["chapter"], row["claim"]), row) for row in empty["rows"]]
+    rows = [{**row, **by_claim.get((row["chapter"], row["claim"]), {})} for row in empty["rows"]]
     return Book(home.root, cards, {**empty, **known, "rows": rows}, home.ledger, read_outside(home.root))
 
 

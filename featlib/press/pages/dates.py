@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from featlib.press.git import git
 from featlib.press.home import HomeError, find_home
 from featlib.press.links import NOTEBOOKS
 
@@ -58,7 +59,6 @@ def checkouts(root: Path) -> Iterator[Path]:
 def blame(folder: Path, file: Path) -> dict[int, Written]:
     """The commit of each line of a file; empty where git is missing, does not know the file or has cut its history."""
     name = file.relative_to(folder).as_posix()
-    name = file.relative_to(folder).as_posix()
     try:
         shallow = git(folder, "rev-parse", "--is-shallow-repository").strip() != "false"
         text = "" if shallow else git(folder, "blame", "--root", "--line-porcelain", "--", name)
@@ -73,12 +73,6 @@ def blame(folder: Path, file: Path) -> dict[int, Written]:
             day = datetime.fromtimestamp(int(line.split()[1]), UTC).date().isoformat()
             lines[number] = Written(sha, day)
     return lines
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """What git says; its messages stay out of the build's log."""
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 def rule_lines(card: str) -> Iterator[tuple[str, range]]:

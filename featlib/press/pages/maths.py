@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from html import escape
+from itertools import cycle
 from typing import Any
 
 from docutils import nodes
@@ -25,6 +26,13 @@ SAME_AS = {
     r"\\([dt]?frac)\s*(\d)\s*(\d)": r"\\\1{\2}{\3}",
     r"\{(?:align|gather|equation|split)\*?\}": "{aligned}",
 }
+# A size without a side, and the delimiter it is for; and which delimiters close, or may do either.
+SIZED = re.compile(r"\\([bB]igg?)(?![A-Za-z])\s*(\\[A-Za-z]+|\\.|.)")
+CLOSING = frozenset({")", "]", r"\}", r"\rvert", r"\rVert", r"\rangle", r"\rfloor", r"\rceil"})
+BARS = frozenset({"|", r"\|", r"\vert", r"\Vert"})
+# A plain brace, which the translator lets grow with what stands beside it; a sign behind one, taken for a minus.
+BRACE = re.compile(r"<mo>([{}])</mo>")
+SIGN = re.compile(r'(<mo stretchy="false">\{</mo>\s*)<mo>([−+])</mo>')
 # What must come in pairs. The translator forgives a missing half and draws something else.
 PAIRS = {
     "{ and }": (r"(?<!\\)\{", r"(?<!\\)\}"),
@@ -43,16 +51,35 @@ def mathml(tex: str, block: bool) -> str:
     for names, (opening, closing) in PAIRS.items():
         if len(re.findall(opening, formula)) != len(re.findall(closing, formula)):
             raise ValueError(f"{names} do not pair up in the formula: {formula}")
-    plain = formula
+    plain = sided(formula)
     for pattern, replacement in SAME_AS.items():
         plain = re.sub(pattern, replacement, plain)
     try:
-        return str(tex2mathml(plain, as_block=block))
+        return braced(str(tex2mathml(plain, as_block=block)), plain)
     except ValueError as problem:
         raise ValueError(f"{problem} In the formula: {formula}") from None
     except (AttributeError, IndexError, KeyError, TypeError):
         # A stray & or the like: the translator stumbles without a word.
         raise ValueError(f"this formula is not well formed: {formula}") from None
+
+
+def braced(drawn: str, formula: str) -> str:
+    r"""The element with braces as tall as parentheses, unless ``\left`` asks for more; a sign behind one is a sign."""
+    if re.search(r"\\(?:left|right)\s*\\[{}]", formula):
+        return drawn
+    return SIGN.sub(r'\1<mo form="prefix">\2</mo>', BRACE.sub(r'<mo stretchy="false">\1</mo>', drawn))
+
+
+def sided(formula: str) -> str:
+    r"""The formula with ``\bigl`` or ``\bigr`` for ``\big``: the translator must be told which half of a pair it is."""
+    bars = cycle("lr")
+
+    def side(found: re.Match[str]) -> str:
+        size, delimiter = found.groups()
+        half = next(bars) if delimiter in BARS else "r" if delimiter in CLOSING else "l"
+        return f"\\{size}{half}{delimiter}"
+
+    return SIZED.sub(side, formula)
 
 
 def translate(node: nodes.Element, block: bool) -> str:

@@ -12,6 +12,7 @@ from sphinx.errors import ExtensionError
 
 from .base import Book, BookDirective, html
 from .markup import number, table
+from .speed import speed
 
 FILE = Path("book", "performance.csv")
 COLUMNS = (
@@ -22,7 +23,7 @@ HEAD = ("Size", "Peer", "Peer's time", "Our time", "Ratio", "Error", "Measured")
 
 
 class Performance(BookDirective):
-    """``{performance}``: one table per operation."""
+    """``{performance}``: a figure and a table for each operation."""
 
     def render(self, book: Book) -> list[nodes.Node]:
         """The tables, or one line where nothing was measured yet."""
@@ -35,8 +36,10 @@ class Performance(BookDirective):
         return [self.op(name, list(group)) for name, group in groupby(rows, key=lambda row: row["op"])]
 
     def op(self, name: str, rows: list[dict[str, str]]) -> nodes.section:
-        """A section with all measurements of one operation."""
+        """A section with all measurements of one operation: drawn, then in numbers."""
         section = nodes.section("", nodes.title("", name), ids=[f"op-{nodes.make_id(name)}"], names=[name])
+        if drawn := speed(name, rows):
+            section += html(drawn)
         section += html(table(HEAD, [("", cells(row)) for row in rows], f"Measurements of {name}"))
         return section
 

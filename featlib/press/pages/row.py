@@ -44,7 +44,10 @@ def facts_of(
     yield "Conditions", conditions(book, row)
     yield "Departs", departs(card, chapter)
     yield "Cost", cost(row, card)
+    yield "Under other parameters", elsewhere(book, row)
     yield "Provenance", provenance(row)
+    yield "Rests on", basis(row)
+    yield "History", history(book, row)
     yield "Run it again", Markup("<code>{}</code>").format(command(row))
 
 
@@ -143,6 +146,49 @@ def provenance(row: dict[str, Any]) -> Markup:
     return Markup("{}, code <code>{}</code><small>{}{}</small>").format(
         row["date"][:10], row["code_digest"][:12], data, versions
     )
+
+
+def elsewhere(book: Book, row: dict[str, Any]) -> Markup:
+    """What the claim came to at the points of a sweep, so that a verdict that flips says at which."""
+    found = book.sweeps(row["chapter"], row["claim"])
+    items = (
+        Markup("<li>{}: {}<small>{}, {} seeds</small></li>").format(
+            ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(other["overrides"].items())),
+            other["verdict"],
+            estimate(other["mean"], *(other["interval"] or (None, None))),
+            other["n"],
+        )
+        for other in found
+    )
+    return Markup("<ul>{}</ul>").format(join(items)) if found else Markup()
+
+
+def basis(row: dict[str, Any]) -> Markup:
+    """How much of a row comes from the archive, and whether code has changed since."""
+    if not row["archived"] and not row["stale"]:
+        return Markup()
+    told = [f"{row['archived']} of {row['n']} seeds from the archive of earlier runs"] if row["archived"] else []
+    if row["stale"]:
+        told.append(f"{len(row['stale']['seeds'])} of them stale: {'; '.join(row['stale']['why'])}")
+    vouched = ", ".join(row["stale"]["vouched"]) if row["stale"] else ""
+    again = f"run again with today's code, seed {vouched} gave the same values" if vouched else ""
+    return Markup("{}{}").format("; ".join(told), small(again))
+
+
+def history(book: Book, row: dict[str, Any]) -> Markup:
+    """Every verdict that the archive and the card gave since there was evidence, with the commit that brought it."""
+    items = (
+        Markup('<li>{}, {}<small>commit <a href="{}"><code>{}</code></a></small></li>').format(
+            past["day"], past["verdict"], book.outside.commit(past["commit"]), past["commit"][:9]
+        )
+        for past in row["history"]
+    )
+    return Markup("<ul>{}</ul>").format(join(items)) if row["history"] else Markup()
+
+
+def stale_note(row: dict[str, Any]) -> Markup:
+    """A mark for a verdict on which today's code has not been tried."""
+    return small("stale: code changed since") if row["stale"] and not row["stale"]["vouched"] else Markup()
 
 
 def command(row: dict[str, Any]) -> str:

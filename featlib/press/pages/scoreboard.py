@@ -16,7 +16,7 @@ from .badges import BOOK, badge_path, in_words
 from .base import Book, BookDirective, count, html
 from .dates import rules_written
 from .markup import NOTHING, counts_line, estimate, frame, join, line, table, verdict_mark
-from .row import OUR_OWN, paper_figure, row_links, small, unfolded
+from .row import OUR_OWN, paper_figure, row_links, small, stale_note, unfolded
 
 HEAD = ("Claim", "Kind", "The paper", "Ours", "Seeds", "Verdict")
 COUNTED = ("Claims", "Verdicts")
@@ -181,7 +181,7 @@ def claim_cells(row: dict[str, Any], title: str) -> list[Markup]:
         NOTHING.format("a claim of ours") if own else Markup("{}").format(paper_figure(row)),
         ours(row),
         Markup("{}").format(row["n"]),
-        verdict_mark(Verdict(row["verdict"])),
+        verdict_mark(Verdict(row["verdict"])) + stale_note(row),
     ]
 
 

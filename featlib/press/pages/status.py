@@ -11,6 +11,7 @@ from docutils import nodes
 from markupsafe import Markup
 
 from featlib.press.card import LAPTOP, Card
+from featlib.press.costs import overruns
 from featlib.press.links import NOTEBOOKS
 
 from .base import Book, BookDirective, html
@@ -19,6 +20,7 @@ from .markup import NOTHING, join, table
 HEAD = ("Chapter", "Runs", "Wall time", "CPU time", "Peak memory", "Promise", "Ran on")
 KEPT = '<svg viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d="M3 8.6l3.4 3.4L13 4.6"/></svg>'
 BROKEN = '<svg viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d="M3.5 3.5l9 9m0-9l-9 9"/></svg>'
+NEARLY = '<svg viewBox="0 0 16 16" aria-hidden="true" focusable="false"><circle cx="8" cy="8" r="5.2"/></svg>'
 
 
 class Status(BookDirective):
@@ -33,7 +35,9 @@ class Status(BookDirective):
         """The rows of one chapter."""
         card = book.cards[slug]
         link = Markup('<a href="{}">{}</a>').format(self.to(f"{NOTEBOOKS}/{slug}.html"), card.title)
-        runs = sorted((run for run in book.ledger["runs"] if counts(run, slug)), key=kind)
+        known = [run for run in book.ledger["runs"] if counts(run, slug)]
+        fresh = [run for run in known if not run["stale"]]
+        runs = sorted(fresh or known, key=kind)
         if not runs:
             yield [link, *[NOTHING.format("none yet")] * (len(HEAD) - 1)]
         for _, group in groupby(runs, key=kind):
@@ -73,13 +77,21 @@ def spread(seconds: list[float]) -> Markup:
 
 
 def promise(card: Card, preset: str, seconds: float, memory: float) -> Markup:
-    """Whether every run stayed within what the card promises, which it does for one preset."""
+    """Whether every run stayed within what the card promises, which it does for one preset.
+
+    A little over is said and forgiven, for machines differ; more than that breaks the promise.
+    """
     if preset != LAPTOP:
         return NOTHING.format("none for this preset")
-    words = Markup("<small>{:g} s, {:g} GB</small>").format(card.promise.seconds, card.promise.memory_gb)
-    kept = seconds <= card.promise.seconds and memory <= card.promise.memory_gb
-    name, shape, said = ("supported", KEPT, "kept") if kept else ("contradicted", BROKEN, "broken")
-    return Markup('<span class="fl-verdict fl-{}">{}<span>{}</span></span>{}').format(name, Markup(shape), said, words)
+    over = overruns(card.promise, seconds, memory)
+    if any(one.broken for one in over):
+        name, shape, said = "contradicted", BROKEN, "broken"
+    else:
+        name, shape, said = ("inconclusive", NEARLY, "a little over") if over else ("supported", KEPT, "kept")
+    words = "; ".join(map(str, over)) or f"{card.promise.seconds:g} s, {card.promise.memory_gb:g} GB"
+    return Markup('<span class="fl-verdict fl-{}">{}<span>{}</span></span><small>{}</small>').format(
+        name, Markup(shape), said, words
+    )
 
 
 def day(date: str) -> str:
