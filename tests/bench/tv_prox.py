@@ -98,8 +98,8 @@ def case(side: int, batch: int, peer: str, denoise: Callable[[np.ndarray], np.nd
 
 
 CASES = [
-    case(224, 4, "denoise_tv_bregman (100 sweeps)", bregman, 6, True),
-    case(224, 4, "denoise_tv_bregman (100 sweeps)", bregman, 12, False),
+    case(224, 4, "denoise_tv_bregman (at most 100 sweeps)", bregman, 6, True),
+    case(224, 4, "denoise_tv_bregman (at most 100 sweeps)", bregman, 12, False),
     case(224, 4, "denoise_tv_chambolle (default tolerance)", chambolle, 10, True),
     case(224, 4, "denoise_tv_chambolle (default tolerance)", chambolle, 12, False),
     case(28, 10, "denoise_tv_chambolle (default tolerance)", chambolle, 8, True),
