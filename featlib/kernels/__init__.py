@@ -5,6 +5,7 @@ from featlib.kernels.sparse_decode import firing, sparse_decode
 from featlib.kernels.sparse_mlp import neuron_major, sparse_mlp
 from featlib.kernels.top_component import top_component
 from featlib.kernels.topk_mlp import topk_mlp
+from featlib.kernels.tv_prox import tv_dual, tv_prox
 
 __all__ = [
     "firing",
@@ -15,4 +16,6 @@ __all__ = [
     "supcon",
     "top_component",
     "topk_mlp",
+    "tv_dual",
+    "tv_prox",
 ]

@@ -13,7 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from featlib.data import sources
-from featlib.models import convnet, efficientnet_lite, minilm, mixer, mlp2, mobilenet, resnet, squeezenet, t5, vgg, vit
+from featlib.models import (
+    caffenet,
+    convnet,
+    efficientnet_lite,
+    minilm,
+    mixer,
+    mlp2,
+    mobilenet,
+    resnet,
+    squeezenet,
+    t5,
+    vgg,
+    vit,
+)
 from featlib.models.imagenet import Classifier
 
 __all__ = ["ModelError", "build", "config", "names"]
@@ -47,6 +60,7 @@ _FAMILIES: tuple[tuple[Callable[[Any], nn.Module], dict[str, Any]], ...] = (
     (squeezenet.SqueezeNet, dict(squeezenet.CONFIGS)),
     (resnet.ResNet, dict(resnet.CONFIGS)),
     (convnet.ConvNet, dict(convnet.CONFIGS)),
+    (caffenet.CaffeNet, dict(caffenet.CONFIGS)),
     (vit.ReluViT, dict(vit.CONFIGS)),
     (mixer.MLPMixer, dict(mixer.CONFIGS)),
     (mlp2.MLP2, dict(mlp2.CONFIGS)),
@@ -64,6 +78,7 @@ _WEIGHTS = {
 ClassifierName = Literal[
     "efficientnet-lite0", "efficientnet-lite4", "mobilenet-v2", "mobilenet-v2-1.4", "vgg16", "vgg16-small",
     "squeezenet", "squeezenet-small", "resnet50", "resnet50-small", "resnet18", "resnet18-tiny", "convnet-small",
+    "caffenet", "caffenet-small",
 ]  # fmt: skip
 """Networks that prepare their pictures, so that a type checker knows it; the names are those of the families above."""
 T5Name = Literal["t5_small", "t5_base", "t5_large", "t5_3b", "t5_11b", "t5_tiny"]

@@ -18,6 +18,7 @@ from . import (
     sparse_mlp,
     top_component,
     topk_mlp,
+    tv_prox,
     variance_explained,
 )
 from .runner import BenchError, Case, Row, measure, require_green, store
@@ -31,6 +32,7 @@ SUITES = [
     decode,
     topk_mlp,
     contrastive,
+    tv_prox,
     variance_explained,
     similarity,
     probes,

@@ -13,6 +13,7 @@ from featlib.models.t5 import T5
 
 PARAMETERS = {
     "vgg16": 138_357_544,
+    "caffenet": 60_965_224,
     "resnet18": 11_689_512,
     "resnet50": 25_557_032,
     "mobilenet-v2": 3_504_872,
@@ -41,6 +42,9 @@ SHAPES = [  # at the side each network was trained on
     ("resnet18", "layer4.1.second", (512, 7, 7)),
     ("resnet18-tiny", "stem", (8, 32, 32)),
     ("resnet18-tiny", "layer4", (64, 4, 4)),
+    ("caffenet", "features.conv1", (96, 55, 55)),
+    ("caffenet", "features.conv5", (256, 13, 13)),
+    ("caffenet", "features.pool5", (256, 6, 6)),
     ("convnet-small", "stage1", (16, 16, 16)),
     ("convnet-small", "stage4", (128, 4, 4)),
 ]
@@ -100,7 +104,7 @@ def test_vgg_equals_a_plain_restatement():
         torch.testing.assert_close(model(images()).double(), x, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name not in {"vgg16", "resnet50"}])
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name not in {"vgg16", "resnet50", "caffenet"}])
 def test_every_parameter_learns(name):
     """No parameter is left out of the computation."""
     torch.manual_seed(0)
