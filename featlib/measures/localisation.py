@@ -105,10 +105,11 @@ def box_iou(first: Box | None, second: Box | None) -> float:
 
 
 def _counts(maps: Maps, masks: Masks, thresholds: tuple[float, ...]) -> tuple[Counts, Counts]:
-    """Pixels over each threshold, in all and on the object, from one look at each pixel for all thresholds."""
+    """Pixels over each threshold, in all and on the object: one histogram of levels serves all thresholds."""
     levels = sorted(thresholds)
-    edges = torch.tensor(levels, dtype=maps.dtype, device=maps.device)
-    level = torch.bucketize(maps.contiguous(), edges, out_int32=True)  # how many thresholds the pixel lies over
+    level = torch.zeros(maps.shape, dtype=torch.int16, device=maps.device)  # how many thresholds a pixel lies over
+    for threshold in levels:
+        level += maps > threshold
     image = torch.arange(len(maps), dtype=torch.int32, device=maps.device)[:, None, None]
     bins = len(maps), 2, len(levels) + 1
     found = torch.bincount(((2 * image + masks) * bins[2] + level).flatten(), minlength=math.prod(bins)).view(bins)
