@@ -45,6 +45,11 @@ INLINE_SCRIPT = re.compile(r"<script\b[^>]*>(.+?)</script>", re.DOTALL)
 NAMED = re.compile(r"\b(?:class|id)=(?:\"([^\"]*)\"|'([^']*)')")
 PICTURE = re.compile(r'(?<=src=")data:image/(?P<kind>webp|png|jpeg);base64,(?P<data>[A-Za-z0-9+/=\s]{2000,})(?=")')
 FIGURE, WAITING = '<img class="featlib-figure"', '<img loading="lazy" class="featlib-figure"'
+CELL = re.compile(
+    r'<(?P<tag>t[dh])(?: id="T_(?P<table>[0-9a-f]+)_\w+")?'
+    r' class="(?:data|row_heading|col_heading|blank|index_name)[^"]*" ?>'
+)
+NO_STYLE = '<style type="text/css">\n</style>\n'
 TOKEN = re.compile(r'<span class="(?P<name>[a-z][a-z0-9]?)">(?P<text>[^<]*)</span>')
 CALM = frozenset({"o", "sa", "si"})
 """Operators, string prefixes and braces in strings: a colour of their own costs more bytes than it helps eyes."""
@@ -79,7 +84,8 @@ def lighten(site: Path) -> None:
     tinted = tints((static / "pygments.css").read_text("utf8")) - CALM
     for path, text in pages.items():
         plainer = TOKEN.sub(lambda token: token[0] if token["name"] in tinted else token["text"], text)
-        path.write_text(stamp(fetched_later(images_as_files(plainer, path, static)), path), "utf8")
+        light = fetched_later(images_as_files(plain_tables(plainer), path, static))
+        path.write_text(stamp(light, path), "utf8")
 
 
 def tints(sheet: str) -> set[str]:
@@ -134,6 +140,15 @@ def images_as_files(page: str, path: Path, static: Path) -> str:
         return relative(file, path)
 
     return PICTURE.sub(save, page)
+
+
+def plain_tables(page: str) -> str:
+    """A page whose tables from pandas have no names on their cells, unless a style asks for one."""
+
+    def bare(cell: re.Match[str]) -> str:
+        return cell[0] if f"#T_{cell['table']}_" in page else f"<{cell['tag']}>"
+
+    return CELL.sub(bare, page).replace(NO_STYLE, "")
 
 
 def fetched_later(page: str) -> str:

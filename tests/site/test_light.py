@@ -3,6 +3,7 @@
 import base64
 import re
 
+import pandas as pd
 import pytest
 from tiny_site import PIXEL
 
@@ -189,3 +190,12 @@ def test_signatures_keep_their_words_and_lose_their_wrapping():
     slimmer = light.slim(page, "p")
     assert 'id="rsa"><span class="sig-name descname">rsa</span><em>phi<span class="o">=</span></em></dt>' in slimmer
     assert f"<dt>{part}</dt>" in slimmer
+
+
+def test_tables_from_pandas_lose_the_names_that_no_style_asks_for():
+    frame = pd.DataFrame({"a": [1.5]}, index=["row"])
+    plain, styled = frame.style.format("{:.1f}"), frame.style.set_properties(color="red")
+    page = light.plain_tables(plain.to_html() + styled.to_html())
+    assert page.count("_row0_col0") == styled.to_html().count("_row0_col0")
+    assert squeezed(page).startswith("<tableid=")
+    assert "<td>1.5</td>" in page
