@@ -49,9 +49,9 @@ def write_dossiers(tree: Path, cards: Mapping[str, Card]) -> None:
     (tree / EVIDENCE).mkdir()
     for slug, card in cards.items():
         page = evidence_page(slug)
-        chapter, board = address(page, f"{NOTEBOOKS}/{slug}.ipynb"), address(page, f"{SCOREBOARD}.md")
+        chapter, score = address(page, f"{NOTEBOOKS}/{slug}.ipynb"), address(page, f"{SCOREBOARD}.md")
         title = PUNCTUATION.sub(r"\\\1", " ".join(card.title.split()))
-        text = PAGE.format(title=title, chapter=chapter, board=board, slug=slug)
+        text = PAGE.format(title=title, chapter=chapter, board=score, slug=slug)
         (tree / f"{page}.md").write_text(text, "utf8")
 
 
