@@ -50,13 +50,12 @@
       button.addEventListener("click", () => sort(head, key));
     }
 
-    // A link to a claim opens its row; a link to a chapter shows the claims of that chapter.
+    // A link to a claim shows its row; a link to a chapter shows the claims of that chapter.
     const follow = () => {
       const name = decodeURIComponent(location.hash.slice(1));
       const body = bodies.find((one) => one.rows[0].id === name);
       const chapter = bodies.find((one) => `chapter-${one.dataset.chapter.replaceAll("_", "-")}` === name);
       if (body || chapter) form.reset();
-      if (body) body.querySelector("details").open = true;
       if (chapter) form.elements.chapter.value = chapter.dataset.chapter;
       filter();
       if (body) body.scrollIntoView();

@@ -12,8 +12,9 @@ import yaml
 
 from .alt import fault
 from .card import Card
+from .dossiers import dossiers
 from .home import Home
-from .links import SCOREBOARD
+from .links import EVIDENCE, SCOREBOARD
 from .parse import CSS_USE, Page, Use, parse, plain, sheet_uses
 from .weight import local, over_budget
 
@@ -28,7 +29,7 @@ def check_site(html: Path, home: Home, cards: Mapping[str, Card]) -> list[str]:
     names = (path.relative_to(html).as_posix() for path in sorted(html.rglob("*.html")))
     pages = {name[:-5]: parse(html / name) for name in names if not name.startswith("_static/")}
     return [
-        *missing_pages(set(pages), set(documents(home.root / "_toc.yml"))),
+        *missing_pages(set(pages), set(asked(home, cards))),
         *missing_words(pages, home, cards),
         *broken_links(html, pages),
         *outside_hosts(html, pages),
@@ -52,6 +53,12 @@ def documents(toc: Path) -> Iterator[str]:
     yield from walk(yaml.safe_load(toc.read_text("utf8")))
 
 
+def asked(home: Home, cards: Mapping[str, Card]) -> list[str]:
+    """The documents that the site must have: those listed, and the evidence of each chapter."""
+    listed = list(documents(home.root / "_toc.yml"))
+    return listed + dossiers(listed, cards)
+
+
 def missing_pages(found: set[str], wanted: set[str]) -> Iterator[str]:
     """Pages that the table of contents promises and the site lacks, and the reverse."""
     yield from (f"{name}.html: the page is missing" for name in sorted(wanted - found))
@@ -62,7 +69,7 @@ def missing_pages(found: set[str], wanted: set[str]) -> Iterator[str]:
 
 def missing_words(pages: Mapping[str, Page], home: Home, cards: Mapping[str, Card]) -> Iterator[str]:
     """Sentences that must stand on a page and do not: a page may be there and empty."""
-    for name in sorted(set(documents(home.root / "_toc.yml")) & set(pages)):
+    for name in sorted(set(asked(home, cards)) & set(pages)):
         for sentence in expected(name, home, cards):
             if plain(sentence) not in pages[name].text:
                 yield f"{name}.html: does not say {plain(sentence)!r}"
@@ -73,6 +80,8 @@ def expected(name: str, home: Home, cards: Mapping[str, Card]) -> Iterator[str]:
     folder, _, stem = name.rpartition("/")
     if folder == home.notebooks.name and stem in cards:
         yield cards[stem].finding
+    if folder == EVIDENCE and stem in cards:
+        yield from (cards[stem].title, *(claim.says for claim in cards[stem].claims))
     source = home.root / f"{name}.md"
     if source.exists():
         yield from opening(source.read_text("utf8"))

@@ -6,6 +6,8 @@ import posixpath
 
 NOTEBOOKS = "notebooks"
 SCOREBOARD = "book/scoreboard"
+EVIDENCE = "book/evidence"
+"""The folder of the pages that hold what stands behind each verdict, one for each chapter."""
 
 
 def address(page: str, target: str) -> str:
@@ -14,8 +16,13 @@ def address(page: str, target: str) -> str:
 
 
 def anchor(chapter: str, claim: str) -> str:
-    """The permanent name of a claim on the scoreboard."""
+    """The permanent name of a claim, on the scoreboard and on the page of its evidence."""
     return f"claim-{chapter}-{claim}".replace("_", "-")
+
+
+def evidence_page(chapter: str) -> str:
+    """The document with the evidence for the claims of a chapter."""
+    return f"{EVIDENCE}/{chapter}"
 
 
 def chapter_anchor(chapter: str) -> str:

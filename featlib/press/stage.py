@@ -16,6 +16,7 @@ import yaml
 
 from .alt import undescribed
 from .card import Card
+from .dossiers import write_dossiers
 from .evidence import MIME, EvidenceError, evidence_html, parse_evidence
 from .home import Home
 from .links import NOTEBOOKS, SCOREBOARD, address, anchor
@@ -57,6 +58,7 @@ def stage(home: Home, cards: Mapping[str, Card], executed: Mapping[str, Path]) -
         tree = Path(name) / "tree"
         shutil.copytree(home.root / "book", tree / "book", ignore=shutil.ignore_patterns("chapters", "evidence"))
         shutil.copyfile(home.root / "_toc.yml", tree / "_toc.yml")
+        write_dossiers(tree, cards)
         write_config(home.root / "_config.yml", tree / "_config.yml")
         copy_ledger(home, tree / "_build")
         (tree / "notebooks").mkdir()

@@ -87,7 +87,9 @@ def test_axe_finds_nothing_once_menus_folds_and_sidebars_are_open(visit, axe):
         window.complaints.clear()
 
 
-@pytest.mark.parametrize("name", [CHAPTER, "book/home.html", "book/scoreboard.html", "search.html"])
+@pytest.mark.parametrize(
+    "name", [CHAPTER, "book/home.html", "book/scoreboard.html", "book/evidence/alpha.html", "search.html"]
+)
 def test_tab_reaches_everything_in_order_with_a_ring_around_it(visit, name):
     page = visit().go(name)
     wanted = page.evaluate(REACHABLE)

@@ -164,7 +164,9 @@ def test_code_can_be_copied_by_keyboard(visit):
     page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('seed: int = 0')")
 
 
-@pytest.mark.parametrize("name", [CHAPTER, "book/home.html", "book/scoreboard.html", "search.html"])
+@pytest.mark.parametrize(
+    "name", [CHAPTER, "book/home.html", "book/scoreboard.html", "book/evidence/alpha.html", "search.html"]
+)
 def test_a_page_loads_what_the_budget_counts_and_no_more(visit, site, name):
     window = visit()
     window.go(name).wait_for_load_state("networkidle")

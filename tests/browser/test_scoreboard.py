@@ -1,4 +1,4 @@
-"""The scoreboard as a reader works it: filters, sorting, rows that unfold; all of it by keyboard too."""
+"""The scoreboard as a reader works it: filters, sorting, the way to the evidence; all of it by keyboard too."""
 
 import itertools
 
@@ -66,13 +66,17 @@ def test_sorting_by_keyboard_turns_the_rows_round_and_says_so(board):
     assert button.evaluate("e => e === document.activeElement")
 
 
-def test_a_row_unfolds_by_keyboard(board):
-    needs(board, "[data-board] :is(details, button[aria-expanded])", "row that unfolds")
-    fold = board.locator("[data-board] :is(details > summary, button[aria-expanded])").first
-    before = len(board.locator("[data-board]").inner_text())
-    fold.press("Enter")
-    board.wait_for_timeout(200)
-    assert len(board.locator("[data-board]").inner_text()) > before
+@pytest.mark.parametrize("script", [True, False])
+def test_every_row_leads_to_its_evidence_by_keyboard(visit, script):
+    page = visit(java_script_enabled=script).go(BOARD)
+    needs(page, "[data-board] a.fl-behind", "link to the evidence")
+    assert page.locator("[data-board] a.fl-behind").count() == len(rows(page)) == 6
+    page.locator("#claim-alpha-own a.fl-behind").press("Enter")
+    page.wait_for_url("**/evidence/alpha.html#claim-alpha-own")
+    section = page.locator("section#claim-alpha-own")
+    assert 0 <= section.locator("h2").bounding_box()["y"] < page.viewport_size["height"]
+    assert section.locator(".fl-strip").is_visible()
+    assert "Why this verdict" in section.inner_text()
 
 
 def test_a_link_to_a_claim_shows_that_claim(visit):

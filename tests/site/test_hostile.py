@@ -66,11 +66,13 @@ def pages(tmp_path_factory):
         row["history"] = [{"day": ATTACK, "commit": ATTACK, "verdict": ATTACK, "n": 1}]
     write(ledger, site.home.ledger)
     stage(site.home, site.cards, site.executed)
-    return {path.name: path.read_text() for path in print_site(site.home).rglob("*.html")}
+    html = print_site(site.home)
+    return {path.relative_to(html).as_posix(): path.read_text() for path in html.rglob("*.html")}
 
 
 def test_the_attack_is_on_the_pages_as_text(pages):
-    for name in ("home.html", "scoreboard.html", "alpha.html", "status.html"):
+    shown = ("home", "scoreboard", "evidence/alpha", "status")
+    for name in (*(f"book/{page}.html" for page in shown), "notebooks/alpha.html"):
         assert "<script>pwned()</script>" in BeautifulSoup(pages[name], "html.parser").get_text(), name
 
 

@@ -1,5 +1,6 @@
 """The printed pages of the tiny site: face, search, hover notes, badges; and the one script, in a real browser."""
 
+import io
 import json
 import re
 import shutil
@@ -8,7 +9,9 @@ from html import unescape
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny_site import ALPHA, BETA, ROOT
 
 STYLE = (ROOT / "book" / "assets" / "featlib.css").read_text("utf8")
@@ -35,19 +38,23 @@ class TestPrinted:
         image = said["og:image"].removeprefix("https://featlib.github.io/featlib/")
         assert (printed.home.html / image).read_bytes() == (ROOT / "book/assets/social-card.png").read_bytes()
         assert meta(page(printed, "book/status.html"))["description"] == "What it took."
+        behind = meta(page(printed, "book/evidence/beta.html"))
+        assert behind["og:title"] == f"Evidence: {BETA['title']}"
+        assert behind["og:type"] == "website"
+        assert behind["description"].startswith("What stands behind each verdict on the claims of its chapter.")
 
     def test_the_social_card_has_its_size_and_is_light(self):
         bytes_ = (ROOT / "book" / "assets" / "social-card.png").read_bytes()
         assert len(bytes_) < 60_000
         assert struct.unpack(">II", bytes_[16:24]) == (1200, 630)  # where a PNG says its size
 
-    def test_a_row_leads_to_the_evidence_in_its_chapter(self, printed):
-        board = page(printed, "book/scoreboard.html")
+    def test_a_claim_leads_to_the_evidence_in_its_chapter(self, printed):
+        behind = page(printed, "book/evidence/alpha.html")
         chapter = page(printed, "notebooks/alpha.html")
         for name in ("holds", "unclear", "own"):
-            assert board.count(f'href="../notebooks/alpha.html#evidence-{name}"') == 1
+            assert behind.count(f'href="../../notebooks/alpha.html#evidence-{name}"') == 1
             assert chapter.count(f'<table class="featlib-evidence" id="evidence-{name}">') == 1
-        assert "#evidence-later" not in board
+        assert "#evidence-later" not in behind
 
     def test_counts_by_chapter_and_by_kind_hold_all_claims(self, printed):
         board = page(printed, "book/scoreboard.html")
@@ -161,10 +168,10 @@ ALL = ["holds", "unclear", "later", "too-large", "own", "waits"]
 
 
 class TestScript:
-    def test_without_script_all_rows_show_and_unfold_and_no_dead_control_does(self, opened):
+    def test_without_script_all_rows_show_with_their_evidence_and_no_dead_control_does(self, opened):
         tab = opened(BOARD, script=False)
         assert shown(tab) == ALL
-        assert tab.locator("[data-board] summary").count() == 6
+        assert tab.locator("[data-board] a.fl-behind:visible").count() == 6
         assert not tab.locator(".fl-filter").is_visible()
         assert tab.locator("[data-board] thead button").count() == 0
 
@@ -193,17 +200,49 @@ class TestScript:
             else:
                 assert shown(tab) == ["later", "waits", "too-large", "unclear", "holds", "own"]
 
-    def test_a_row_unfolds_by_keyboard(self, opened):
-        tab = opened(BOARD)
-        row = tab.locator("#claim-alpha-holds + tr")
-        assert not row.locator(".fl-strip").is_visible()
-        row.locator("summary").focus()
+    @pytest.mark.parametrize("script", [True, False])
+    def test_a_row_leads_to_its_evidence_by_keyboard_and_back(self, opened, script):
+        tab = opened(BOARD, script=script)
+        tab.get_by_role("link", name="Evidence for unclear").focus()
         tab.keyboard.press("Enter")
-        assert row.locator(".fl-strip").is_visible()
-        assert row.locator(".fl-strip").bounding_box()["height"] > 100
+        tab.wait_for_url("**/evidence/alpha.html#claim-alpha-unclear")
+        section = tab.locator("section#claim-alpha-unclear")
+        assert 0 <= section.locator("h2").bounding_box()["y"] < 800
+        assert section.locator(".fl-strip").bounding_box()["height"] > 100
+        section.get_by_role("link", name="Its row on the scoreboard").press("Enter")
+        tab.wait_for_url("**/scoreboard.html#claim-alpha-unclear")
+        assert 0 <= tab.locator("#claim-alpha-unclear").bounding_box()["y"] < 800
 
-    def test_a_link_to_a_claim_opens_it_and_one_to_a_chapter_shows_its_claims(self, opened):
-        assert opened(f"{BOARD}#claim-alpha-holds").locator("#claim-alpha-holds + tr .fl-strip").is_visible()
+    @pytest.mark.parametrize("width", [400, 1200])
+    @pytest.mark.parametrize("group", ["ours", "rival", "control"])
+    def test_a_dot_is_as_wide_as_high_on_any_screen(self, opened, width, group):
+        """The picture around it is stretched, the dot must not be."""
+        tab = opened("book/evidence/alpha.html", width=width)
+        tab.locator("[id=claim-alpha-holds] .fl-strip").scroll_into_view_if_needed()
+        # One dot alone: the first, on white, with all else out of the way.
+        where = tab.evaluate(
+            """group => {
+                const box = document.querySelector(`#claim-alpha-holds .fl-${group}`);
+                const path = box.querySelector("path");
+                path.setAttribute("d", "m300 0h0");
+                document.querySelectorAll(".fl-strip line, .fl-strip text").forEach((other) => other.remove());
+                document.querySelectorAll(`.fl-dots:not(.fl-${group})`).forEach((other) => other.remove());
+                const { left, top, width } = box.closest(".fl-strip").getBoundingClientRect();
+                return [left + 0.3 * width, top + Number(box.getAttribute("y"))];
+            }""",
+            group,
+        )
+        clip = {"x": round(where[0]) - 12, "y": round(where[1]) - 12, "width": 24, "height": 24}
+        with Image.open(io.BytesIO(tab.screenshot(clip=clip))) as picture:
+            grey = np.asarray(picture.convert("L"), dtype=float)
+        ink = grey < grey.max() - 40
+        high, wide = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+        assert 7 <= np.ptp(high) + 1 <= 12
+        assert abs(np.ptp(high) - np.ptp(wide)) <= 1
+        assert ink[12, 12] == (group != "rival")  # a ring is open
+
+    def test_a_link_to_a_claim_shows_it_and_one_to_a_chapter_shows_its_claims(self, opened):
+        assert opened(f"{BOARD}#claim-alpha-holds").locator("#claim-alpha-holds").is_visible()
         tab = opened(f"{BOARD}#chapter-beta")
         assert shown(tab) == ["waits"]
         assert tab.locator("select[name=chapter]").input_value() == "beta"
@@ -224,7 +263,8 @@ class TestScript:
         assert note.is_visible()
 
     @pytest.mark.parametrize(
-        "name", ["book/home", "book/scoreboard", "book/status", "book/glossary", "notebooks/alpha"]
+        "name",
+        ["book/home", "book/scoreboard", "book/evidence/alpha", "book/status", "book/glossary", "notebooks/alpha"],
     )
     @pytest.mark.parametrize("script", [True, False])
     def test_nothing_is_wider_than_a_telephone(self, opened, name, script):

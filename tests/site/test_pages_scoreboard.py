@@ -1,8 +1,10 @@
-"""What a row of the scoreboard unfolds to, and what the status page says of a chapter."""
+"""What stands behind a row of the scoreboard, and what the status page says of a chapter."""
 
 import re
 import subprocess
+from itertools import accumulate
 
+import numpy as np
 import pytest
 import yaml
 from tiny_site import ALPHA, ROOT, claim
@@ -13,9 +15,12 @@ from featlib.press.pages import dates, row, status
 from featlib.press.pages.badges import badge, in_words
 from featlib.press.pages.base import read_book
 from featlib.press.pages.dates import rule_lines, rules_written
+from featlib.press.pages.markup import line
 from featlib.press.pages.outside import read_outside
-from featlib.press.pages.scoreboard import filters
-from featlib.press.pages.strip import MARGIN, axis_of, bars, strip
+from featlib.press.pages.scoreboard import HEAD, claim_cells, filters
+from featlib.press.pages.strip import MANY, MARGIN, axis_of, bars, strip
+
+GROUPS = ("ours", "control", "rival")
 
 
 @pytest.fixture
@@ -25,9 +30,25 @@ def rows(tiny):
     return {row["claim"]: row for row in read_book(tiny.home.root).rows("alpha")}
 
 
+def path(drawn, kind):
+    """The one path of a group's dots."""
+    (found,) = re.findall(rf'class="fl-dots fl-{kind}[^>]*><path[^>]* d="([^"]+)"', drawn)
+    return found
+
+
 def places(drawn, kind):
-    """Where the dots of a group stand, in per cent, left to right as they are drawn."""
-    return [float(x) for x in re.findall(rf'<svg x="([\d.]+)%"[^>]*class="fl-dot fl-{kind}"', drawn)]
+    """Where the dots of a group stand, in per cent, left to right; each step is told from the dot before."""
+    found = path(drawn, kind)
+    assert re.fullmatch(r"(m-?[\d.]+[ -]\d+h0)+", found)
+    return [x / 10 for x in accumulate(float(step) for step in re.findall(r"m(-?[\d.]+)", found))]
+
+
+def with_seeds(row, n):
+    """A row with so many seeds of ours, of the control and of the rival."""
+    drawn = {key: np.random.default_rng(at).normal(0.4 + 0.1 * at, 0.1, n) for at, key in enumerate(GROUPS)}
+    found = {key: {str(seed): float(value) for seed, value in enumerate(values)} for key, values in drawn.items()}
+    groups = {key: {**row[key], "samples": found[key]} for key in GROUPS[1:]}
+    return {**row, **groups, "samples": found["ours"], "seeds": [*range(n)], "n": n, "unit": "points"}
 
 
 class TestStrip:
@@ -40,13 +61,31 @@ class TestStrip:
         bar = float(re.search(r'class="fl-bar"><line x1="([\d.]+)%"', drawn)[1])
         # The axis is straight: two known values, the bar at 0.5 and the paper at 0.75, give the place of any other.
         for name, values in samples.items():
-            expected = [bar + (value - 0.5) / 0.25 * (mark - bar) for value in values]
+            expected = [bar + (value - 0.5) / 0.25 * (mark - bar) for value in sorted(values)]
             assert places(drawn, name) == pytest.approx(expected, abs=0.02)
 
     def test_nothing_leaves_the_picture(self, rows):
         at = [float(x) for x in re.findall(r'x[12]?="([\d.]+)%"', strip(rows["unclear"])) if x not in {"0", "100"}]
         assert MARGIN - 0.01 <= min(at)
         assert max(at) <= 100 - MARGIN + 0.01
+
+    def test_many_dots_stand_at_their_places_too_and_cost_few_bytes(self, rows):
+        found = with_seeds(rows["holds"], 80)
+        drawn = strip(found)
+        mark = float(re.search(r'class="fl-paper"><line x1="([\d.]+)%"', drawn)[1])
+        bar = float(re.search(r'class="fl-bar"><line x1="([\d.]+)%"', drawn)[1])
+        for name in GROUPS:
+            values = found["samples"] if name == "ours" else found[name]["samples"]
+            expected = [bar + (value - 0.5) / 0.25 * (mark - bar) for value in sorted(values.values())]
+            assert places(drawn, name) == pytest.approx(expected, abs=0.08)  # whole units of a thousandth
+            assert len(path(drawn, name)) <= 12 * 80
+        assert drawn.count("<title>") == 0
+        assert drawn.count("fl-many") == 3
+        assert "fl-many" not in strip(with_seeds(rows["holds"], MANY))
+
+    def test_a_ring_is_one_path_drawn_twice(self, rows):
+        drawn = strip(rows["holds"])
+        assert drawn.count('id="dots-claim-alpha-holds"') == drawn.count('href="#dots-claim-alpha-holds"') == 1
 
     def test_it_says_what_it_shows(self, rows):
         said = re.search(r'aria-label="([^"]+)"', strip(rows["holds"]))[1]
@@ -92,15 +131,34 @@ class TestRow:
         tiny.collect()
         book = read_book(tiny.home.root)
         found = book.rows("alpha")[0]
-        drawn = row.unfolded(book, found, None, "alpha.html", row.row_links(book, found, "alpha.html", "l.json", True))
+        links = row.row_links(book, found, "alpha.html", "board.html", "l.json", True)
+        drawn = row.unfolded(book, found, None, "alpha.html", links)
         for said in (
             *("mean above 0.5", found["reason"], "table 1", "shuffled labels", "failed the rule, as it must"),
             *("pixel mean", "0: 0.710, 1: 0.740, 2: 0.720", "four times out of five", "preset laptop, cpu"),
             *('href="alpha.html#departs">1 major, 0 minor', "41 s, 50 s of CPU time, 1.5 GB for 1 run"),
             *("promised for one run with the laptop preset: 60 s, 2 GB", "2026-11-23, code <code>c</code>"),
             *("featlib run alpha --preset laptop --seed 0 --force", 'href="alpha.html#evidence-holds"', "l.json"),
+            'href="board.html#claim-alpha-holds"',
         ):
             assert said in drawn
+
+    def test_a_claim_with_eighty_seeds_stays_light(self, tiny):
+        tiny.collect()
+        book = read_book(tiny.home.root)
+        found = with_seeds(book.rows("alpha")[0], 80)
+        links = row.row_links(
+            book, found, "../../notebooks/alpha.html", "../scoreboard.html", "../../ledger.json", True
+        )
+        drawn = row.unfolded(book, found, None, "../../notebooks/alpha.html", links)
+        assert len(drawn.encode()) < 6_000
+        assert len(line(HEAD, "claim-alpha-holds", claim_cells(found, "Alpha", "evidence/alpha.html")).encode()) < 1_500
+
+    def test_of_many_seeds_the_first_are_listed_and_the_others_counted(self, rows):
+        drawn = row.samples(with_seeds(rows["holds"], 80))
+        assert re.findall(r"(\d+): ", drawn) == [str(seed) for seed in range(8)]
+        assert "\u2026 72 more, in the ledger" in drawn
+        assert "more" not in row.samples(with_seeds(rows["holds"], 24))
 
     def test_a_row_on_old_evidence_says_so_and_shows_its_history(self, tiny, rows):
         past = {"day": "2026-01-02", "verdict": "inconclusive", "commit": "a" * 40, "n": 1}
@@ -137,8 +195,8 @@ class TestRow:
         assert f"{link.scheme}://{link.netloc}{link.path}" == "https://github.com/featlib/featlib/issues/new"
         asked = parse_qs(link.query)
         assert asked["title"] == ["Dispute: alpha/holds is supported"]
-        assert rows["holds"]["says"] in asked["body"][0]
-        assert "preset laptop, seeds 0" in asked["body"][0]
+        assert asked["body"][0].startswith("Claim alpha/holds, supported, code c\n")
+        assert len(link.query) < 300
 
     def test_filters_offer_what_there_is_and_count_it(self, tiny):
         tiny.collect()

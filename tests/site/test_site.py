@@ -57,6 +57,18 @@ class TestPages:
         claims = [("alpha", c["id"]) for c in ALPHA["claims"]] + [("beta", c["id"]) for c in BETA["claims"]]
         rows = re.findall(r'<tr role="row" id="([^"]+)"', board)
         assert rows == [f"claim-{chapter}-{name}" for chapter, name in claims]
+        links = re.findall(r'class="fl-behind" href="([^"]+)"', board)
+        assert links == [f"evidence/{chapter}.html#claim-{chapter}-{name}" for chapter, name in claims]
+
+    def test_every_claim_has_a_section_on_the_evidence_page_of_its_chapter(self, printed):
+        for slug, card in (("alpha", ALPHA), ("beta", BETA)):
+            text = page(printed, f"book/evidence/{slug}.html")
+            sections = re.findall(r'<section id="(claim-[^"]+)">\s*<h2>', text)
+            assert sections == [f"claim-{slug}-{claim['id']}" for claim in card["claims"]]
+            assert f"<h1>Evidence: {card['title']}<" in text
+            assert f'href="evidence/{slug}.html"' in page(printed, "book/scoreboard.html").partition("<article")[0]
+        assert page(printed, "book/evidence/alpha.html").count('<svg class="fl-strip" role="img"') == 3
+        assert "fl-strip" not in page(printed, "book/scoreboard.html")
 
     def test_verdicts_and_counts_are_those_of_the_ledger(self, printed):
         board = page(printed, "book/scoreboard.html")
@@ -65,7 +77,10 @@ class TestPages:
             cells = re.search(rf'id="claim-{row["chapter"]}-{row["claim"]}".*?</tbody>', board, re.DOTALL).group()
             words = re.findall(r'class="fl-verdict [^"]+">.*?<span>([^<]+)</span>', cells)
             assert words == [row["verdict"]]
-            assert html.escape(row["reason"], quote=False) in cells.replace("&#39;", "'").replace("&#34;", '"')
+            behind = page(printed, f"book/evidence/{row['chapter']}.html")
+            section = re.search(rf'id="claim-{row["chapter"]}-{row["claim"]}".*?</section>', behind, re.DOTALL).group()
+            assert re.findall(r'class="fl-verdict [^"]+">.*?<span>([^<]+)</span>', section) == [row["verdict"]]
+            assert html.escape(row["reason"], quote=False) in section.replace("&#39;", "'").replace("&#34;", '"')
         home = page(printed, "book/home.html")
         assert "<b>6</b> claims in 2 chapters:" in home
         counted = re.findall(r"<b>(\d+)</b> ([a-z ]+)</span>", home.partition('class="fl-cards"')[0])
@@ -76,14 +91,18 @@ class TestPages:
         board = page(printed, "book/scoreboard.html")
         assert "<script>alert" not in board
         assert HOSTILE in html.unescape(board)
+        behind = page(printed, "book/evidence/alpha.html")
+        assert "<script>alert" not in behind
+        assert "Features beat <script>alert(" in html.unescape(behind)
         chapter = page(printed, "notebooks/alpha.html")
         assert "<script>alert" not in chapter
         assert "<network>" not in chapter
 
     def test_claims_of_ours_and_of_the_paper_are_told_apart(self, printed):
         board = page(printed, "book/scoreboard.html")
-        assert board.count("a claim of ours") == 2  # in the row, and in what it unfolds to
-        assert "0.750\n<small>top-1</small>\n<small>table 1</small>" in board
+        behind = page(printed, "book/evidence/alpha.html")
+        assert board.count("a claim of ours") == behind.count("a claim of ours") == 1
+        assert "0.750\n<small>top-1</small>\n<small>table 1</small>" in behind
 
     def test_the_chapter_shows_the_run_the_equations_and_its_head(self, printed):
         chapter = page(printed, "notebooks/alpha.html")
@@ -225,6 +244,12 @@ class TestFaults:
                 "book/scoreboard.html: does not say 'Features survive noise.'",
             ),
             (
+                "book/evidence/alpha.html",
+                "Features survive noise.",
+                "Features survive.",
+                "book/evidence/alpha.html: does not say 'Features survive noise.'",
+            ),
+            (
                 "notebooks/beta.html",
                 'fl-finding">Beta waits for its run.',
                 "",
@@ -247,6 +272,10 @@ class TestFaults:
             found = faults(printed)
         assert found[0] == "notebooks/beta.html: the page is missing"
         assert "book/home.html: a ../notebooks/beta.html leads nowhere" in found
+
+    def test_a_missing_evidence_page_is_found(self, printed):
+        with hidden(printed, "book/evidence/beta.html"):
+            assert faults(printed)[0] == "book/evidence/beta.html: the page is missing"
 
     def test_a_page_that_nobody_asked_for_is_found(self, printed):
         extra = printed.home.html / "book" / "draft.html"

@@ -195,7 +195,7 @@ def test_a_picture_cell_without_an_image_is_refused(tiny):
 def test_the_stage_keeps_the_layout_of_the_checkout_and_runs_nothing(tiny):
     tiny.collect()
     tree = stage(tiny.home, tiny.cards, tiny.executed)
-    for name in ("_toc.yml", "book/home.md", "book/assets/featlib.css", "notebooks/beta.ipynb", "notebooks/beta.yml"):
+    for name in ("book/home.md", "book/assets/featlib.css", "notebooks/beta.ipynb", "notebooks/beta.yml"):
         assert (tree / name).read_bytes() == (tiny.home.root / name).read_bytes() or name.endswith(".ipynb")
     assert (tree / "_build" / "ledger.json").read_bytes() == tiny.home.ledger.read_bytes()
     assert (tree / "_build" / "ledger.csv").read_bytes() == tiny.home.ledger.with_suffix(".csv").read_bytes()
@@ -203,6 +203,31 @@ def test_the_stage_keeps_the_layout_of_the_checkout_and_runs_nothing(tiny):
     assert after["execute"].pop("execute_notebooks") == "off"
     assert before["execute"].pop("execute_notebooks") != "off"
     assert after == before
+
+
+def test_every_chapter_gets_an_evidence_page_listed_below_the_scoreboard(tiny):
+    tree = stage(tiny.home, tiny.cards, {})
+    before, after = (yaml.safe_load((root / "_toc.yml").read_text()) for root in (tiny.home.root, tree))
+    board = next(entry for entry in after["parts"][1]["chapters"] if entry["file"] == "book/scoreboard")
+    assert board.pop("sections") == [{"file": "book/evidence/alpha"}, {"file": "book/evidence/beta"}]
+    assert after == before
+    assert sorted(path.name for path in (tree / "book" / "evidence").iterdir()) == ["alpha.md", "beta.md"]
+    assert not (tiny.home.root / "book" / "evidence").exists()
+
+
+def test_a_title_with_markup_is_staged_as_text(tiny):
+    tiny.write("alpha", stripped(tiny.run), {**ALPHA, "title": "On *what* <b>is</b> `seen`"})
+    tree = stage(tiny.home, tiny.cards, {})
+    assert r"# Evidence: On \*what\* \<b\>is\<\/b\> \`seen\`" in (tree / "book" / "evidence" / "alpha.md").read_text()
+
+
+def test_a_book_without_a_scoreboard_has_no_evidence_pages(tiny):
+    toc = yaml.safe_load((tiny.home.root / "_toc.yml").read_text())
+    toc["parts"][1]["chapters"] = [e for e in toc["parts"][1]["chapters"] if e["file"] != "book/scoreboard"]
+    (tiny.home.root / "_toc.yml").write_text(yaml.safe_dump(toc))
+    tree = stage(tiny.home, tiny.cards, {})
+    assert (tree / "_toc.yml").read_bytes() == (tiny.home.root / "_toc.yml").read_bytes()
+    assert not (tree / "book" / "evidence").exists()
 
 
 def test_nothing_of_an_earlier_stage_is_left(tiny):

@@ -18,7 +18,7 @@ from .badges import write_badges
 from .base import read_book
 from .chapter import insert_head
 from .data import DataSources
-from .evidence import name_evidence
+from .evidence import ChapterEvidence, name_evidence
 from .home import ChapterCards
 from .hover import Definitions
 from .maths import RENDERER, visit_block, visit_inline
@@ -70,6 +70,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("chapter-cards", ChapterCards)
     app.add_directive("verdict-counts", VerdictCounts)
     app.add_directive("scoreboard", Scoreboard)
+    app.add_directive("chapter-evidence", ChapterEvidence)
     app.add_directive("data-sources", DataSources)
     app.add_directive("performance", Performance)
     app.add_directive("status", Status)

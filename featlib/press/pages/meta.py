@@ -8,6 +8,8 @@ from docutils import nodes
 from markupsafe import Markup
 from sphinx.application import Sphinx
 
+from featlib.press.links import NOTEBOOKS
+
 from .base import Book
 from .hover import shortened
 from .markup import join
@@ -18,11 +20,16 @@ CARD_SAYS = "A grid of dots, small and blue at the edge, large and orange at the
 
 def describe(book: Book, page: str, doctree: nodes.document | None) -> str:
     """A chapter's finding; for any other page its first paragraph."""
-    slug = page.rpartition("/")[2]
-    if slug in book.cards:
-        return book.cards[slug].finding
+    if is_chapter(book, page):
+        return book.cards[page.rpartition("/")[2]].finding
     first = next(iter(doctree.findall(nodes.paragraph)), None) if doctree is not None else None
     return shortened(" ".join(first.astext().split())) if first is not None else ""
+
+
+def is_chapter(book: Book, page: str) -> bool:
+    """Whether a page is a chapter; the page of its evidence has the same name in another folder."""
+    folder, _, slug = page.rpartition("/")
+    return folder == NOTEBOOKS and slug in book.cards
 
 
 def metadata(app: Sphinx, book: Book, page: str, doctree: nodes.document | None, context: dict[str, Any]) -> str:
@@ -32,7 +39,7 @@ def metadata(app: Sphinx, book: Book, page: str, doctree: nodes.document | None,
     properties = {
         "og:title": Markup(context.get("title", "")).striptags(),
         "og:description": said,
-        "og:type": "article" if page.rpartition("/")[2] in book.cards else "website",
+        "og:type": "article" if is_chapter(book, page) else "website",
         "og:site_name": app.config.project,
         "og:url": f"{base}{page}.html",
         "og:image": f"{base}{CARD}",

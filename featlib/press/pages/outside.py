@@ -11,9 +11,7 @@ import yaml
 
 from featlib.press.links import NOTEBOOKS
 
-DISPUTE = """Claim: {says}
-Verdict on the scoreboard: {verdict}. {reason}
-Code: {code}, preset {preset}, seeds {seeds}
+DISPUTE = """Claim {claim}, {verdict}, code {code}
 
 What is wrong with the rule, the control, the run or the verdict?
 """
@@ -46,12 +44,11 @@ class Outside:
         return f"{self.repository}/commit/{sha}"
 
     def dispute(self, row: dict[str, Any]) -> str:
-        """A new issue about the verdict of a row, with everything filled in that a reader need not look up."""
-        seeds = ", ".join(str(seed) for seed in row["seeds"]) or "none"
+        """A new issue about the verdict of a row, with what cannot be looked up later: which verdict, of which code."""
         code = (row["code_digest"] or "not yet run")[:12]
-        facts = {key: row[key] for key in ("says", "verdict", "reason", "preset")}
-        title = f"Dispute: {row['chapter']}/{row['claim']} is {row['verdict']}"
-        body = DISPUTE.format(**facts, code=code, seeds=seeds)
+        claim = f"{row['chapter']}/{row['claim']}"
+        title = f"Dispute: {claim} is {row['verdict']}"
+        body = DISPUTE.format(claim=claim, verdict=row["verdict"], code=code)
         return f"{self.repository}/issues/new?{urlencode({'title': title, 'body': body}, quote_via=quote)}"
 
 

@@ -1,9 +1,9 @@
-"""What one row of the scoreboard unfolds to: the dots, and everything a reader needs to check or to dispute it."""
+"""What stands behind one row of the scoreboard: the dots, and everything a reader needs to check or to dispute it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -20,6 +20,8 @@ from .strip import strip
 OUR_OWN = "ours"
 """What a card says in `where` for a claim that the paper does not make."""
 INTERVAL = ("mean", "low", "high")
+LISTED, FIRST = 24, 8
+"""How many seeds are listed one by one, and how many of more than that."""
 
 
 def unfolded(book: Book, row: dict[str, Any], written: Written | None, chapter: str, links: Markup) -> Markup:
@@ -96,9 +98,16 @@ def control(row: dict[str, Any]) -> Markup:
 
 
 def samples(row: dict[str, Any]) -> Markup:
-    """Every sample behind its seed."""
-    pairs = (Markup("{}: {}").format(seed, number(value)) for seed, value in row["samples"].items())
-    return Markup(", ").join(pairs) + (small(row["unit"]) if row["samples"] else Markup())
+    """Every sample behind its seed; of many, the first."""
+    pairs = [f"{seed}: {number(value)}" for seed, value in row["samples"].items()]
+    return Markup("{}").format(listed(pairs)) + (small(row["unit"]) if row["samples"] else Markup())
+
+
+def listed(items: Sequence[str]) -> str:
+    """The items with commas between; of many, the first, and how many more the ledger holds."""
+    if len(items) <= LISTED:
+        return ", ".join(items)
+    return f"{', '.join(items[:FIRST])}, \u2026 {len(items) - FIRST} more, in the ledger"
 
 
 def power(row: dict[str, Any]) -> Markup:
@@ -170,7 +179,7 @@ def basis(row: dict[str, Any]) -> Markup:
     told = [f"{row['archived']} of {row['n']} seeds from the archive of earlier runs"] if row["archived"] else []
     if row["stale"]:
         told.append(f"{len(row['stale']['seeds'])} of them stale: {'; '.join(row['stale']['why'])}")
-    vouched = ", ".join(row["stale"]["vouched"]) if row["stale"] else ""
+    vouched = listed(row["stale"]["vouched"]) if row["stale"] else ""
     again = f"run again with today's code, seed {vouched} gave the same values" if vouched else ""
     return Markup("{}{}").format("; ".join(told), small(again))
 
@@ -207,11 +216,14 @@ def ranges(seeds: list[int]) -> Iterator[str]:
         last = seed if seed is not None else last
 
 
-def row_links(book: Book, row: dict[str, Any], chapter: str, ledger: str, evidence: bool) -> Markup:
-    """From a row to the cell that measured it, its permanent address, the raw numbers, and a place to disagree."""
+def row_links(book: Book, row: dict[str, Any], chapter: str, board: str, ledger: str, evidence: bool) -> Markup:
+    """From a claim to the cell that measured it, its row on the scoreboard, the raw numbers, a place to disagree."""
     name = anchor(row["chapter"], row["claim"])
     cell = f"{chapter}#{evidence_anchor(row['claim'])}" if evidence else chapter
-    links = [("The cell that measured it" if evidence else "The chapter", cell), ("Permanent link", f"#{name}")]
+    links = [
+        ("The cell that measured it" if evidence else "The chapter", cell),
+        ("Its row on the scoreboard", f"{board}#{name}"),
+    ]
     links += [("Raw JSON", ledger)] if book.run else []
     links += [("Dispute this verdict", book.outside.dispute(row))]
     items = join(Markup('<li><a href="{}">{}</a></li>\n').format(to, words) for words, to in links)

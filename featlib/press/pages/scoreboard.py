@@ -10,21 +10,18 @@ from markupsafe import Markup
 from sphinx import addnodes
 
 from featlib.claims import Verdict
-from featlib.press.links import NOTEBOOKS, anchor, chapter_anchor
+from featlib.press.links import NOTEBOOKS, anchor, chapter_anchor, evidence_page
 
 from .badges import BOOK, badge_path, in_words
 from .base import Book, BookDirective, count, html
-from .dates import rules_written
 from .markup import NOTHING, counts_line, estimate, frame, join, line, table, verdict_mark
-from .row import OUR_OWN, paper_figure, row_links, small, stale_note, unfolded
+from .row import OUR_OWN, paper_figure, small, stale_note
 
 HEAD = ("Claim", "Kind", "The paper", "Ours", "Seeds", "Verdict")
 COUNTED = ("Claims", "Verdicts")
 COMPARISONS = """Each claim is judged by itself, and nothing is corrected for their number. A 95 % interval misses the
 truth once in twenty times: among the {n} judged so far, about {expected} may stand on the wrong side by chance. Read
 the table as a whole, and do not pick the one row that surprises."""
-EVIDENCE = "Evidence: {}<"
-"""How the table of a claim's evidence begins, see ``featlib.press.evidence``."""
 
 
 class VerdictCounts(BookDirective):
@@ -40,7 +37,10 @@ class VerdictCounts(BookDirective):
 
 
 class Scoreboard(BookDirective):
-    """``{scoreboard}``: the note on multiple comparisons, all claims in one table, counts, downloads and badges."""
+    """``{scoreboard}``: the note on multiple comparisons, all claims in one table, counts, downloads and badges.
+
+    What stands behind a row has a page for each chapter, see ``chapter-evidence``.
+    """
 
     def render(self, book: Book) -> list[nodes.Node]:
         """The whole page below its title."""
@@ -70,33 +70,28 @@ class Scoreboard(BookDirective):
         return addnodes.index(entries=entries)
 
     def board(self, book: Book) -> Markup:
-        """The table, each claim with what it unfolds to; the filters wait for the script."""
+        """The table; the filters wait for the script."""
         bodies = join(join(self.claims(book, slug)) for slug in book.cards)
         return filters(book) + Markup('<div data-board="">{}</div>').format(frame(HEAD, bodies, "All claims"))
 
     def claims(self, book: Book, slug: str) -> Iterable[Markup]:
-        """The rows of one chapter."""
-        written = rules_written(book.root, slug)
-        page = self.to(f"{NOTEBOOKS}/{slug}.html")
-        source = book.root / NOTEBOOKS / f"{slug}.ipynb"
-        shown = source.read_text("utf8") if source.exists() else ""
+        """The rows of one chapter, each a body of its own, which the filters hide and the sorting moves."""
+        behind = self.behind(slug)
         for row in book.rows(slug):
-            seen = EVIDENCE.format(row["claim"]) in shown
-            links = row_links(book, row, page, self.to("ledger.json"), seen)
             yield Markup(
-                '<tbody role="rowgroup" data-chapter="{}" data-kind="{}" data-verdict="{}" data-seeds="{}">{}'
-                '<tr role="row" class="fl-more"><td role="cell" colspan="{}"><details><summary>Evidence'
-                '<span class="visually-hidden"> for: {}</span></summary>{}</details></td></tr></tbody>\n'
+                '<tbody role="rowgroup" data-chapter="{}" data-kind="{}" data-verdict="{}" data-seeds="{}">{}</tbody>\n'
             ).format(
                 slug,
                 row["kind"],
                 row["verdict"],
                 row["n"],
-                line(HEAD, anchor(slug, row["claim"]), claim_cells(row, book.cards[slug].title)),
-                len(HEAD),
-                row["claim"],
-                unfolded(book, row, written.get(row["claim"]), page, links),
+                line(HEAD, anchor(slug, row["claim"]), claim_cells(row, book.cards[slug].title, behind)),
             )
+
+    def behind(self, slug: str) -> str:
+        """Where the evidence for the claims of a chapter stands. Without a stage it has no page but the chapter."""
+        page = evidence_page(slug)
+        return self.to(f"{page}.html" if page in self.env.found_docs else f"{NOTEBOOKS}/{slug}.html")
 
     def by_chapter(self, book: Book) -> Markup:
         """The counts of each chapter, all its claims in the denominator."""
@@ -172,17 +167,24 @@ def counted(name: Markup, rows: list[dict[str, Any]]) -> list[Markup]:
     return [name, Markup("{}").format(len(rows)), counts_line(count(rows))]
 
 
-def claim_cells(row: dict[str, Any], title: str) -> list[Markup]:
-    """The cells of one claim, in the order of ``HEAD``."""
+def claim_cells(row: dict[str, Any], title: str, behind: str) -> list[Markup]:
+    """The cells of one claim, in the order of ``HEAD``; ``behind`` is the page of its evidence."""
     own = row["where"] == OUR_OWN
     return [
-        Markup('<span class="fl-says">{}</span>{}').format(row["says"], small(title)),
+        Markup('<span class="fl-says">{}</span>{}{}').format(row["says"], small(title), evidence_link(row, behind)),
         Markup("{}").format(row["kind"]),
         NOTHING.format("a claim of ours") if own else Markup("{}").format(paper_figure(row)),
         ours(row),
         Markup("{}").format(row["n"]),
         verdict_mark(Verdict(row["verdict"])) + stale_note(row),
     ]
+
+
+def evidence_link(row: dict[str, Any], page: str) -> Markup:
+    """From a row to what stands behind it. Its name holds the claim, for all these links say the same word."""
+    return Markup(
+        '\n<a class="fl-behind" href="{}#{}">Evidence<span class="visually-hidden"> for {}</span></a>'
+    ).format(page, anchor(row["chapter"], row["claim"]), row["claim"])
 
 
 def ours(row: dict[str, Any]) -> Markup:

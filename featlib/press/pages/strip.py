@@ -1,21 +1,26 @@
 """The dot strip: every seed a dot on one axis, with the rule's bar, the paper's figure, the control and the rival.
 
-Places are per cent of the width, sizes are pixels: dots stay round and words keep their size on any screen.
+Places are per cent of the width, sizes are pixels: dots stay round and words keep their size on any screen. The dots of
+a group are one path, with less than a dozen bytes for each: a claim may have eighty seeds, and a page dozens of claims.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from featlib.press.links import anchor
+
 from .markup import join, number
 
 LANE, TOP, AXIS, MARGIN = 38, 30, 26, 6.0
 """Heights in pixels: of a lane, of the marks' names above and of the axis below; and the free border in per cent."""
+MANY, SPREAD = 24, (0, -6, 6, -3, 3)
+"""From more dots than that on they are small, and neighbours stand at several heights: on one line they were a bar."""
 LOG_FROM = 1000
 """Largest over smallest value from which on the axis is logarithmic."""
 NAMES = {"ours": "ours", "rival": "trivial rival", "control": "control"}
@@ -82,7 +87,7 @@ def strip(row: dict[str, Any]) -> Markup:
     height = TOP + LANE * len(lanes)
     parts = [
         *marks(row, axis, height),
-        *(part for n, name in enumerate(lanes) for part in lane(name, lanes[name], axis, TOP + LANE * n)),
+        *(lane(name, lanes[name], axis, TOP + LANE * n, row) for n, name in enumerate(lanes)),
         *(mean(row, axis, interval) if interval else ()),
         *scale(axis, height),
     ]
@@ -103,19 +108,33 @@ def describe(row: dict[str, Any], lanes: dict[str, dict[str, float]]) -> str:
     return f"Dot strip of {row['claim']}. " + "; ".join(said) + "."
 
 
-def lane(name: str, samples: dict[str, float], axis: Axis, top: int) -> Iterator[Markup]:
-    """One group: its name, and a dot for each seed. Shape tells the groups apart as well as colour."""
-    yield Markup('<text x="0" y="{}" class="fl-strip-name">{}</text>').format(top + 11, NAMES[name])
-    shapes = {
-        "ours": '<circle r="5"/>',
-        "rival": '<path d="M0-5.5 5.5 0 0 5.5-5.5 0z"/>',
-        "control": '<path d="M-4-4 4 4M4-4-4 4"/>',
-    }
-    for seed, value in samples.items():
-        # A nested <svg> moves its content by per cent, which a transform cannot.
-        yield Markup(
-            '<svg x="{}" y="{}" overflow="visible" class="fl-dot fl-{}"><title>seed {}: {}</title>{}</svg>'
-        ).format(axis.at(value), top + 24, name, seed, number(value), Markup(shapes[name]))
+def lane(name: str, samples: dict[str, float], axis: Axis, top: int, row: dict[str, Any]) -> Markup:
+    """One group: its name, and a dot for each seed. Shape tells the groups apart as well as colour.
+
+    The inner picture is a thousand units wide, whatever its width in pixels. Dots are strokes without length, and the
+    stroke does not scale: only their places do. A ring is a dot with a smaller one in the colour of the page on it.
+    """
+    many = " fl-many" if len(samples) > MANY else ""
+    key = f"dots-{anchor(row['chapter'], row['claim'])}" if name == "rival" else ""
+    path = Markup('<path{} vector-effect="non-scaling-stroke" d="{}"/>{}').format(
+        Markup(' id="{}"').format(key) if key else "",
+        "".join(dots(samples.values(), axis)),
+        Markup('<use href="#{}"/>').format(key) if key else "",
+    )
+    return Markup(
+        '<text x="0" y="{}" class="fl-strip-name">{}</text><svg y="{}" width="100%" height="1" viewBox="0 0 1000 1" '
+        'preserveAspectRatio="none" overflow="visible" class="fl-dots fl-{}{}">{}</svg>'
+    ).format(top + 11, NAMES[name], top + 24, name, many, path)
+
+
+def dots(values: Collection[float], axis: Axis) -> Iterator[str]:
+    """A stroke without length for each value from left to right, each told from the one before, to be short."""
+    many = len(values) > MANY
+    here = 0.0, 0
+    for n, value in enumerate(sorted(values)):
+        x, y = round(10 * float(axis.at(value)[:-1]), 0 if many else 1), SPREAD[n % len(SPREAD)] if many else 0
+        yield f"m{x - here[0]:.1f}".removesuffix(".0") + f" {y - here[1]}h0".replace(" -", "-")
+        here = x, y
 
 
 def mean(row: dict[str, Any], axis: Axis, interval: list[float]) -> Iterator[Markup]:
