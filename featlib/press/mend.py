@@ -14,6 +14,8 @@ EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|&nbsp;|\u00a0)*</th>")
 SIDEBAR = re.compile(r'<div id="pst-primary-sidebar"(?! role)')
 # Folds of the module index that answer to a mouse alone; without them it is unfolded.
 TOGGLER = re.compile(r'<img\b[^>]*class="toggler"[^>]*>')
+# The fold of a page with pages below it in the sidebar has no name of its own.
+FOLD = '<summary><span class="toctree-toggle"'
 # The words beside a logo say what it is.
 LOGO = re.compile(r'<img alt="[^"]* logo" src=')
 # On a first visit the theme writes an error to the console, and shows no colours until its script has run.
@@ -27,6 +29,7 @@ STEPS: tuple[Callable[[str], str], ...] = (
     lambda page: EMPTY_HEADER.sub(r"<td\1></td>", page),
     lambda page: SIDEBAR.sub('<div id="pst-primary-sidebar" role="navigation" aria-label="Book"', page),
     lambda page: TOGGLER.sub("", page),
+    lambda page: page.replace(FOLD, FOLD.replace("<summary>", '<summary aria-label="Pages below">')),
     lambda page: LOGO.sub('<img alt="" src=', page),
     lambda page: page.replace(MODE, 'localStorage.getItem("mode") || "auto"'),
     lambda page: page.replace(THEME, f'localStorage.getItem("theme") || {BY_SYSTEM}'),
