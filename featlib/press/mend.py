@@ -44,6 +44,7 @@ html[data-theme] body .bd-content .text_html table.dataframe :is(tr,th,td,captio
 html[data-theme] button.copybtn:focus-visible{opacity:1}
 html[data-theme] body :is(a,button,summary,input,select,[tabindex="0"]):focus-visible{
 outline:3px solid var(--pst-color-link)!important;outline-offset:2px;box-shadow:none!important}
+.bd-sidebar-primary li.has-children>details>summary{position:absolute;right:0;top:0;width:30px;height:30px}
 @media(max-width:600px){table.genindextable td{display:block;width:100%!important}
 table.genindextable a{overflow-wrap:anywhere}}
 """
