@@ -14,6 +14,8 @@ EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|&nbsp;|\u00a0)*</th>")
 SIDEBAR = re.compile(r'<div id="pst-primary-sidebar"(?! role)')
 # Folds of the module index that answer to a mouse alone; without them it is unfolded.
 TOGGLER = re.compile(r'<img\b[^>]*class="toggler"[^>]*>')
+# The fold of a page with pages below it in the sidebar has no name of its own.
+FOLD = '<summary><span class="toctree-toggle"'
 # The words beside a logo say what it is.
 LOGO = re.compile(r'<img alt="[^"]* logo" src=')
 # On a first visit the theme writes an error to the console, and shows no colours until its script has run.
@@ -27,6 +29,7 @@ STEPS: tuple[Callable[[str], str], ...] = (
     lambda page: EMPTY_HEADER.sub(r"<td\1></td>", page),
     lambda page: SIDEBAR.sub('<div id="pst-primary-sidebar" role="navigation" aria-label="Book"', page),
     lambda page: TOGGLER.sub("", page),
+    lambda page: page.replace(FOLD, FOLD.replace("<summary>", '<summary aria-label="Pages below">')),
     lambda page: LOGO.sub('<img alt="" src=', page),
     lambda page: page.replace(MODE, 'localStorage.getItem("mode") || "auto"'),
     lambda page: page.replace(THEME, f'localStorage.getItem("theme") || {BY_SYSTEM}'),
@@ -41,6 +44,7 @@ html[data-theme] body .bd-content .text_html table.dataframe :is(tr,th,td,captio
 html[data-theme] button.copybtn:focus-visible{opacity:1}
 html[data-theme] body :is(a,button,summary,input,select,[tabindex="0"]):focus-visible{
 outline:3px solid var(--pst-color-link)!important;outline-offset:2px;box-shadow:none!important}
+.bd-sidebar-primary li.has-children>details>summary{position:absolute;right:0;top:0;width:30px;height:30px}
 @media(max-width:600px){table.genindextable td{display:block;width:100%!important}
 table.genindextable a{overflow-wrap:anywhere}}
 """

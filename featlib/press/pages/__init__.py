@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from markupsafe import escape
 from sphinx.application import Sphinx
 
 from featlib.press.links import NOTEBOOKS
@@ -56,8 +57,11 @@ def publish(app: Sphinx, problem: Exception | None) -> None:
 def finish_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Say what the page is, and take off what the theme adds and the book has no use for.
 
-    The scripts of sphinx-thebe name an outside host, and the book has no such button.
+    The scripts of sphinx-thebe name an outside host, and the book has no such button. The theme writes the title for
+    printers as it stands in the source, so it is escaped here: a title may come from a card.
     """
+    if "pagetitle" in context:
+        context["pagetitle"] = str(escape(context["pagetitle"]))
     scripts = context.get("script_files", [])
     context["script_files"] = [script for script in scripts if "thebe" not in f"{script}{vars(script)}".lower()]
     context["metatags"] = context.get("metatags", "") + metadata(
