@@ -144,7 +144,8 @@ def test_on_a_narrow_screen_the_sidebar_opens_as_a_dialog_and_gives_the_focus_ba
     page = visit(viewport=NARROW).go()
     toggle = page.locator(".primary-toggle")
     toggle.press("Enter")
-    assert page.locator("#pst-primary-sidebar-modal a", has_text="The beta chapter").is_visible()
+    sidebar = page.locator("#pst-primary-sidebar-modal")
+    assert sidebar.get_by_role("link", name="The beta chapter", exact=True).is_visible()
     page.keyboard.press("Escape")
     assert has_focus(toggle)
 
