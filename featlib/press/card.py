@@ -231,6 +231,9 @@ def _mapping(text: str, name: str) -> dict[str, Any]:
         raise CardError(f"{name}: no valid YAML: nested too deeply") from None
     if not isinstance(content, dict):
         raise CardError(f"{name}: holds {type(content).__name__} where a mapping of fields is due")
+    for key in content:
+        if not isinstance(key, str):
+            raise CardError(f"{name}: a field is called {key!r}, a {type(key).__name__}: put its name in quotes")
     return content
 
 
