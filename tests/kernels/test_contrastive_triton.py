@@ -1,52 +1,33 @@
-"""The Triton denominators and their gradient, under the interpreter where there is no GPU: the flag must be set before
-triton is imported, so each test body runs in a process of its own."""
-
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
+"""The Triton denominators and their gradient."""
 
 import pytest
-import torch
-
-ROOT = Path(__file__).resolve().parents[2]
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed (pip install triton)")
+from triton_runner import needs_triton, passes, without_gpu_says
 
 BODY = """
-import torch
-from torch.nn import functional
 from featlib.kernels import info_nce, supcon
 from featlib.kernels.contrastive.reference import info_nce_reference, supcon_reference
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-generator = torch.Generator().manual_seed(0)
 
 def unit(*shape):
-    return functional.normalize(torch.randn(*shape, generator=generator), dim=1).to(DEVICE)
+    return torch.nn.functional.normalize(normal(*shape), dim=1)
 
-def same(mine, theirs, *leaves):
-    leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
-    doubles = [leaf.detach().double().requires_grad_() for leaf in leaves]
-    a, b = mine(*leaves), theirs(*doubles)
-    assert abs(float(a) - float(b)) < 1e-5 * abs(float(b)) + 1e-6, (a, b)
-    for x, y in zip(torch.autograd.grad(a, leaves), torch.autograd.grad(b, doubles)):
-        assert float((x.double() - y).norm()) < 1e-5 * float(y.norm()) + 1e-7
+def supcon_same(z, y, temperature):
+    same(lambda z: supcon(z, y, temperature, method="triton"), lambda z: supcon_reference(z, y, temperature), [z])
 """
 
 CASES = {
     "value_and_gradient_at_odd_sizes": """
 for batch, d in [(2, 1), (33, 7), (70, 20), (65, 130)]:
     y = torch.randint(3, (batch,), generator=generator).to(DEVICE)
-    same(lambda z: supcon(z, y, 0.5, method="triton"), lambda z: supcon_reference(z, y, 0.5), unit(batch, d))
+    supcon_same(unit(batch, d), y, 0.5)
 """,
     "small_temperatures_and_long_rows": """
 y = torch.arange(40).to(DEVICE) % 4
-same(lambda z: supcon(z, y, 0.01, method="triton"), lambda z: supcon_reference(z, y, 0.01), unit(40, 6))
-same(lambda z: supcon(z, y, 0.5, method="triton"), lambda z: supcon_reference(z, y, 0.5), 10 * unit(40, 6))
+supcon_same(unit(40, 6), y, 0.01)
+supcon_same(10 * unit(40, 6), y, 0.5)
 """,
     "two_views": """
 views = unit(21, 9), unit(21, 9)
-same(lambda a, b: info_nce(a, b, 0.2, method="triton"), lambda a, b: info_nce_reference(a, b, 0.2), *views)
+same(lambda a, b: info_nce(a, b, 0.2, method="triton"), lambda a, b: info_nce_reference(a, b, 0.2), views)
 """,
     "strided_and_alone": """
 y = torch.arange(16).to(DEVICE) // 2
@@ -64,37 +45,20 @@ for batch in (0, 1):
     "what_it_cannot_hold_is_refused": """
 y = torch.arange(4).to(DEVICE)
 for z in (unit(4, 257), unit(4, 3).double()):
-    try:
-        supcon(z, y, method="triton")
-    except RuntimeError as error:
-        assert "use 'auto'" in str(error)
-    else:
-        raise AssertionError("ran")
+    refused(RuntimeError, "use 'auto'", supcon, z, y, method="triton")
 """,
 }
-
-
-def run(code, interpret):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment.pop("TRITON_INTERPRET", None)
-    if interpret:
-        environment["TRITON_INTERPRET"] = "1"
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 @needs_triton
 @pytest.mark.parametrize("case", CASES)
 def test_interpreted_or_compiled(case):
-    done = run(BODY + CASES[case], interpret=not torch.cuda.is_available())
-    assert done.returncode == 0, done.stderr[-1500:]
+    passes(BODY + CASES[case])
 
 
 @needs_triton
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to run on")
 def test_without_gpu_and_interpreter_it_says_so():
-    code = (
-        "import torch; from featlib.kernels import supcon; "
-        "supcon(torch.eye(4), torch.tensor([0, 0, 1, 1]), method='triton')"
+    without_gpu_says(
+        "from featlib.kernels import supcon; supcon(torch.eye(4), torch.tensor([0, 0, 1, 1]), method='triton')",
+        "needs rows on a GPU",
     )
-    done = run(code, interpret=False)
-    assert "needs rows on a GPU" in done.stderr.splitlines()[-1]

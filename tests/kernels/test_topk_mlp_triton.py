@@ -1,31 +1,15 @@
-"""The Triton selection, under the interpreter where there is no GPU: the flag must be set before triton is imported, so
-each test body runs in a process of its own."""
-
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
+"""The Triton selection."""
 
 import pytest
-import torch
-
-ROOT = Path(__file__).resolve().parents[2]
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed (pip install triton)")
+from triton_runner import needs_triton, passes, without_gpu_says
 
 BODY = """
-import torch
 from featlib.kernels import topk_mlp
 from featlib.kernels.topk_mlp.select import select
 from featlib.kernels.topk_mlp.triton import select_triton
 from featlib.kernels.topk_mlp.reference import topk_mlp_reference
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-generator = torch.Generator().manual_seed(0)
 
-def normal(*shape):
-    return torch.randn(*shape, generator=generator).to(DEVICE)
-
-def same(before, k):
+def selects(before, k):
     values, index = select_triton(before, k)
     expected, where = select(before, k)
     assert (index.diff(dim=1) > 0).all()
@@ -40,7 +24,7 @@ CASES = {
 for tokens, d_ff, k in [(3, 50, 7), (2, 64, 1), (1, 33, 32), (4, 2, 1), (2, 300, 150)]:
     before = normal(tokens, d_ff) + 3  # so that k fire everywhere
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        same(before.to(dtype), k)
+        selects(before.to(dtype), k)
 assert select_triton(normal(0, 9), 3)[0].shape == (0, 3)
 """,
     "ties_zeros_infinities_and_signs": """
@@ -61,50 +45,29 @@ assert values.isnan().all() and (index == 1).all()
     "strided_rows": """
 before = (normal(40, 9) + 2).T[1::2, ::2]
 assert not before.is_contiguous()
-same(before, 5)
+selects(before, 5)
 """,
     "output_and_gradients": """
-tensors = [t.requires_grad_() for t in (normal(6, 12), normal(90, 12), normal(90), normal(12, 90), normal(12))]
-doubles = [t.detach().double().requires_grad_() for t in tensors]
+tensors = normal(6, 12), normal(90, 12), normal(90), normal(12, 90), normal(12)
 for k in (4, 40):
-    mine = torch.autograd.grad(topk_mlp(*tensors, k, method="triton").square().sum(), tensors)
-    theirs = torch.autograd.grad(topk_mlp_reference(*doubles, k).square().sum(), doubles)
-    for a, b in zip(mine, theirs):
-        assert float((a.double() - b).norm() / b.norm()) < 1e-5
+    same(lambda *t: topk_mlp(*t, k, method="triton"), lambda *t: topk_mlp_reference(*t, k), tensors)
 """,
     "refuses_float64": """
 tensors = (normal(2, 3), normal(9, 3), normal(9), normal(3, 9), normal(3))
-try:
-    topk_mlp(*(t.double() for t in tensors), 2, method="triton")
-except TypeError as error:
-    assert "use method='torch'" in str(error)
-else:
-    raise AssertionError("rounded float64")
+refused(TypeError, "use method='torch'", topk_mlp, *(t.double() for t in tensors), 2, method="triton")
 """,
 }
-
-
-def run(code, interpret):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment.pop("TRITON_INTERPRET", None)
-    if interpret:
-        environment["TRITON_INTERPRET"] = "1"
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 @needs_triton
 @pytest.mark.parametrize("case", CASES)
 def test_interpreted_or_compiled(case):
-    done = run(BODY + CASES[case], interpret=not torch.cuda.is_available())
-    assert done.returncode == 0, done.stderr[-1500:]
+    passes(BODY + CASES[case])
 
 
 @needs_triton
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to run on")
 def test_without_gpu_and_interpreter_it_says_so():
-    code = (
-        "import torch; from featlib.kernels import topk_mlp; a = torch.rand(5, 5); "
-        "topk_mlp(a, a, None, a, None, 2, method='triton')"
+    without_gpu_says(
+        "from featlib.kernels import topk_mlp; a = torch.rand(5, 5); topk_mlp(a, a, None, a, None, 2, method='triton')",
+        "needs tokens on a GPU",
     )
-    done = run(code, interpret=False)
-    assert "needs tokens on a GPU" in done.stderr.splitlines()[-1]
