@@ -44,8 +44,17 @@ def test_nothing_is_fetched_and_ids_come_from_the_content():
     assert "http" not in text
     assert "src=" not in text
     assert text == grid().html()
-    name = re.search(r'id="(frames-[0-9a-f]+)"', text)[1]
-    assert f'getElementById("{name}")' in text
+    assert re.search(r'<fieldset class="featlib-frames" id="frames-[0-9a-f]+"', text)
+
+
+def test_each_figure_brings_all_it_needs_and_marks_what_a_page_needs_once():
+    other = frames([Text("u"), Text("v")], {"shape": ["flat", "round"]}, "Two shapes side by side")
+    once, again = (re.findall(r"<(?:style|script) data-once>.*?</\w+>", x.html(), re.DOTALL) for x in (grid(), other))
+    assert [block.split()[0] for block in once] == ["<style", "<script"]
+    assert once == again  # letter for letter, or the press could not tell
+    left = other.html().replace(again[0], "").replace(again[1], "")
+    assert left.endswith("</fieldset><script>featlibFrames()</script>")
+    assert len(left.encode()) < 1200
 
 
 def test_without_script_every_state_shows():

@@ -1,8 +1,8 @@
 r"""Representational dissimilarity matrices :cite:p:`kriegeskorte2008rsa`: the distance of every pair of examples.
 
 Distances come from one matrix product for a block of rows, whose upper triangle goes straight into the condensed
-vector; there is never an :math:`n \times n` matrix. A product loses the digits of pairs that lie close together; they
-are found and computed again from their difference.
+vector; there is never an :math:`n \times n` matrix. A product loses the digits of pairs that lie close together; for
+the Euclidean distance, whose root would make most of it, they are found and computed again from their difference.
 """
 
 from __future__ import annotations
@@ -40,8 +40,14 @@ def rdm(phi: Float[Tensor, "*seeds n d"], metric: Metric = "euclidean") -> Float
     .. math:: d_{ij} = \lVert \phi_i - \phi_j \rVert,\quad \lVert \phi_i - \phi_j \rVert^2,\quad
               1 - r(\phi_i, \phi_j) \quad\text{or}\quad 1 - \cos(\phi_i, \phi_j), \qquad i < j
 
-    with :math:`r` the correlation over units. A float32 result is exact to some 1e-7 of the largest distance; equal
-    examples are exactly at 0 for ``euclidean``, and distances between whole numbers tie as they should.
+    with :math:`r` the correlation over units. Equal examples are exactly at 0 for ``euclidean``, and distances between
+    whole numbers tie as they should.
+
+    In float32 the largest error, measured at 4000 x 512 against float64, was 8e-7 of the largest distance for
+    ``euclidean`` and 2e-6 for the others (normal, rectified and shifted units, units on scales from 1 to 1e-3, and
+    clusters of a twentieth of the spread between them). The worst for ``euclidean`` are pairs not quite close enough to
+    be computed again: in wider clusters (0.18) it was off by 4e-6, and by 3e-5 of a distance itself. The others lose
+    more the closer a pair lies: 7e-4 of a distance itself within the tight clusters.
 
     Example:
         >>> rdm(torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]))

@@ -45,6 +45,8 @@ INLINE_SCRIPT = re.compile(r"<script\b[^>]*>(.+?)</script>", re.DOTALL)
 NAMED = re.compile(r"\b(?:class|id)=(?:\"([^\"]*)\"|'([^']*)')")
 PICTURE = re.compile(r'(?<=src=")data:image/(?P<kind>webp|png|jpeg);base64,(?P<data>[A-Za-z0-9+/=\s]{2000,})(?=")')
 FIGURE, WAITING = '<img class="featlib-figure"', '<img loading="lazy" class="featlib-figure"'
+ONCE = re.compile(r"<(style|script) data-once>.*?</\1>", re.DOTALL)
+"""What several figures bring along, each for itself, though the first of a page would do for all."""
 CELL = re.compile(
     r'<(?P<tag>t[dh])(?: id="T_(?P<table>[0-9a-f]+)_\w+")?'
     r' class="(?:data|row_heading|col_heading|blank|index_name)[^"]*" ?>'
@@ -84,7 +86,7 @@ def lighten(site: Path) -> None:
     tinted = tints((static / "pygments.css").read_text("utf8")) - CALM
     for path, text in pages.items():
         plainer = TOKEN.sub(lambda token: token[0] if token["name"] in tinted else token["text"], text)
-        light = fetched_later(images_as_files(plain_tables(plainer), path, static))
+        light = fetched_later(images_as_files(plain_tables(said_once(plainer)), path, static))
         path.write_text(stamp(light, path), "utf8")
 
 
@@ -140,6 +142,19 @@ def images_as_files(page: str, path: Path, static: Path) -> str:
         return relative(file, path)
 
     return PICTURE.sub(save, page)
+
+
+def said_once(page: str) -> str:
+    """A page on which a style or script of :data:`ONCE` does not come again, letter for letter, after the first."""
+    seen: set[str] = set()
+
+    def first(block: re.Match[str]) -> str:
+        if block[0] in seen:
+            return ""
+        seen.add(block[0])
+        return block[0]
+
+    return ONCE.sub(first, page)
 
 
 def plain_tables(page: str) -> str:

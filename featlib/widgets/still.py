@@ -37,10 +37,10 @@ color:inherit;background:transparent;border:1px solid currentColor;border-radius
 .featlib-frames[data-live] [data-state]:not([data-on]){display:block}}
 """
 
-# The states lie in row-major order over all sliders; data-on marks the chosen one.
+# The states lie in row-major order over all sliders; data-on marks the chosen one. It names no figure: it wires all
+# that stand on the page and are not alive yet, so that one copy serves a page.
 _SCRIPT = """
-(() => {
-  const box = document.getElementById("ID");
+window.featlibFrames = () => document.querySelectorAll(".featlib-frames:not([data-live])").forEach(box => {
   const axes = [...box.querySelectorAll("[data-axis]")];
   const inputs = axes.map(axis => axis.querySelector("input"));
   const states = [...box.querySelectorAll("[data-state]")];
@@ -96,8 +96,9 @@ _SCRIPT = """
   box.querySelector("[data-controls]").hidden = false;
   box.setAttribute("data-live", "");
   show();
-})();
+});
 """
+_WIRE = "featlibFrames()"
 
 
 @runtime_checkable
@@ -117,7 +118,10 @@ class Frames:
     describe: str
 
     def html(self) -> str:
-        """Controls, states, style and script, complete in itself; the id is made from the content."""
+        """Controls, states, style and script, complete in itself; the id is made from the content.
+
+        One copy of what is marked ``data-once`` is enough for a page: the press takes out the others.
+        """
         name = "frames-" + hashlib.sha256("".join((*self.states, self.describe)).encode()).hexdigest()[:10]
         controls = "".join(
             _control(f"{name}-{number}", label, values) for number, (label, values) in enumerate(self.labels.items())
@@ -128,13 +132,13 @@ class Frames:
             for state, place in zip(self.states, places, strict=True)
         )
         return (
-            f"<style>{_STYLE}</style>"
+            f"<style data-once>{_STYLE}</style>"
             # the attribute keeps JupyterLab from taking the arrow keys for itself
             f'<fieldset class="featlib-frames" id="{name}" aria-label="{html.escape(self.describe)}"'
             ' data-lm-suppress-shortcuts="true">'
             f"<div data-controls hidden>{controls}</div>"
             f'<div data-states aria-live="polite">{states}</div></fieldset>'
-            f"<script>{_SCRIPT.replace('ID', name)}</script>"
+            f"<script data-once>{_SCRIPT}</script><script>{_WIRE}</script>"
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

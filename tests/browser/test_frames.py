@@ -1,8 +1,13 @@
 """Pictures to touch: every way to move them moves the picture, and nobody is left without it."""
 
+from types import SimpleNamespace
+
 import pytest
 
-BOX = ".featlib-frames"
+from featlib.widgets import frames
+
+BOX, OTHER = (f'.featlib-frames[aria-label^="{word}"]' for word in ("One", "Another"))
+"""Two on one page, of which the first alone brings style and script."""
 
 
 def pixels(page):
@@ -10,9 +15,9 @@ def pixels(page):
     return page.locator(f"{BOX} [data-states]").screenshot()
 
 
-def described(page):
+def described(page, box=BOX):
     """The description of the picture that shows."""
-    images = page.locator(f"{BOX} img:visible")
+    images = page.locator(f"{box} img:visible")
     assert images.count() == 1
     return images.get_attribute("alt")
 
@@ -39,6 +44,56 @@ def test_two_sliders_choose_from_one_grid(visit):
     slider(page, "tone").fill("1")
     slider(page, "colour").fill("1")
     assert described(page) == "A field of green, dark in tone."
+
+
+def test_two_on_a_page_share_a_script_and_move_each_by_itself(visit):
+    page = visit().go()
+    assert page.locator("script[data-once]").count() == page.locator("style[data-once]").count() == 1
+    slider(page, "leaf").focus()
+    page.keyboard.press("ArrowRight")
+    assert described(page, OTHER) == "A field of green, bright in tone."
+    assert described(page) == "A field of red, bright in tone."
+    slider(page, "colour").fill("2")
+    assert described(page) == "A field of blue, bright in tone."
+    page.get_by_role("button", name="Next leaf").click()
+    assert described(page, OTHER) == "A field of red, bright in tone."
+
+
+def notebook_output(page, html):
+    """Show an output as JupyterLab does: the markup first, then each of its scripts again as one that runs."""
+    page.evaluate(
+        """html => {
+          const node = document.body.appendChild(document.createElement("div"));
+          node.innerHTML = html;
+          for (const old of node.querySelectorAll("script")) {
+            const script = document.createElement("script");
+            for (const {name, value} of old.attributes) script.setAttribute(name, value);
+            script.textContent = old.textContent;
+            old.replaceWith(script);
+          }
+        }""",
+        html,
+    )
+
+
+def test_an_output_of_a_notebook_needs_no_other_and_survives_when_others_go(visit):
+    first, second = frames_of_words("left"), frames_of_words("right")
+    page = visit().page
+    for html in (first, second, first):  # run, run another, and the first one shown anew
+        notebook_output(page, html)
+    boxes = page.locator(".featlib-frames[data-live]")
+    assert boxes.count() == 3
+    page.evaluate("document.body.firstChild.remove()")
+    notebook_output(page, second)
+    for at in range(3):
+        boxes.nth(at).get_by_role("button", name="Next").click()
+        assert boxes.nth(at).locator("figure:visible").all_inner_texts() == ["two\n\nword: two"]
+
+
+def frames_of_words(name):
+    """A figure whose states are words."""
+    states = [SimpleNamespace(html=lambda word=word: f"<p>{word}</p>") for word in ("one", "two", "three")]
+    return frames(states, {"word": ["one", "two", "three"]}, f"Three words on the {name}").html()
 
 
 def test_arrow_keys_home_and_end_move_the_slider_that_has_the_focus(visit):

@@ -3,6 +3,7 @@
 import base64
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from tiny_site import PIXEL
@@ -181,6 +182,24 @@ def test_figures_further_down_wait_and_frames_do_not():
         f"<p>{figure}{frames}{waiting}</p>{frames}{waiting}"
     )
     assert light.fetched_later("<p>none</p>") == "<p>none</p>"
+
+
+def test_two_touchable_figures_of_a_page_share_style_and_script():
+    from featlib import figures, widgets
+
+    states = [figures.picture(np.full((4, 4, 3), shade), f"A field at {shade} of white.") for shade in (0.2, 0.8)]
+    one, two = (
+        widgets.frames(states, {name: ["dark", "bright"]}, f"Fields of any {name} you like").html()
+        for name in ("size", "place")
+    )
+    page = light.said_once(f"<style>a</style>{one}<p>between</p>{two}<style>a</style>")
+    assert page.startswith(f"<style>a</style>{one}<p>between</p><fieldset")
+    assert page.endswith("</fieldset><script>featlibFrames()</script><style>a</style>")
+    assert page.count("<script data-once>") == page.count("<style data-once>") == 1
+    assert re.findall("<fieldset.*?</fieldset>", page) == re.findall("<fieldset.*?</fieldset>", one + two)
+    assert len(one + two) - len(page) > 3500
+    assert light.said_once(page) == page
+    assert light.said_once(two.replace("0072b2", "d55e00") + one).count("data-once") == 4  # not the same: both stay
 
 
 def test_signatures_keep_their_words_and_lose_their_wrapping():

@@ -194,12 +194,14 @@ def touchable():
         for name in shades
     ]
     grid = widgets.frames(states, {"tone": ["bright", "dark"], "colour": list(shades)}, "One field in several colours")
+    other = widgets.frames(states[:2], {"leaf": ["poppy", "moss"]}, "Another field, of leaves and flowers")
     noise = figures.picture(np.random.default_rng(0).random((90, 120, 3)), "Noise in every colour, for its weight.")
     wide = pd.DataFrame({f"column number {n}": [n, n * 1000] for n in range(12)}, index=["first", "second"])
     styled = wide.style.set_caption("A table that is wider than a telephone")
     return [
         prose(MARKDOWN_FOR_BROWSERS),
         code("widgets.frames(...)", display({"text/html": grid.html(), "text/plain": "frames"})),
+        code("widgets.frames(others)", display({"text/html": other.html(), "text/plain": "frames"})),
         code("noise", display({"text/html": noise.html(), "text/plain": "noise"})),
         code("wide", display({"text/html": wide.to_html(), "text/plain": "table"})),
         code("styled", display({"text/html": styled.to_html(table_uuid="styled"), "text/plain": "table"})),
