@@ -81,17 +81,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("op", nargs="*", help="a suite, or a part of an operation's name; none for all")
     parser.add_argument("--dry-run", action="store_true", help="print only: book/performance.csv stays as it is")
     options = parser.parse_args(arguments)
-    rows = []
+    missed = []
     try:
         for suite, cases in selected(options.op):
             require_green(suite.TESTS)
             for case in cases:
-                rows.append(measure(case))
-                show(rows[-1])
-        if not options.dry_run:
-            store(rows)
+                missed += refusal(case, options.dry_run)
     except BenchError as error:
-        sys.exit(f"bench: {error}")
+        missed.append(str(error))
+    if missed:
+        sys.exit("\n".join(f"bench: {line}" for line in missed))
+
+
+def refusal(case: Case, dry_run: bool) -> list[str]:
+    """Measure, show and store one case; what kept it from the table, if anything did, must not cost the others."""
+    try:
+        row = measure(case)
+        show(row)
+        if not dry_run:
+            store(row)
+    except BenchError as error:
+        return [str(error)]
+    return []
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
@@ -179,26 +180,27 @@ def first_win(case: Case, repeats: int) -> str:
     return axis.never.format(axis.values[-1])
 
 
+@cache
 def commit() -> str:
-    """Commit of the code that was timed, marked when it has changes."""
+    """Commit of the code that was timed, marked when it has changes: asked once, before a stored row is one."""
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def store(rows: list[Row], path: Path = CSV) -> None:
-    """Append to the table of the performance page; a newer figure for the same row takes the older one's place.
+def store(row: Row, path: Path = CSV) -> None:
+    """Add to the table of the performance page; a newer figure for the same row takes the older one's place.
 
     Raises:
-        BenchError: if the machine was busy, for then the figures mean little.
+        BenchError: if the machine was busy, for then the figure means little.
     """
-    busy = max(row.load for row in rows)
-    if busy > BUSY:
-        raise BenchError(f"the load was {busy}, above {BUSY}: nothing is stored; try again on a quiet machine")
+    if row.load > BUSY:
+        raise BenchError(
+            f"{row.op} {row.size}: not stored, for the load was {row.load}, above {BUSY}; try again on a quiet machine"
+        )
     names = [field.name for field in fields(Row)]
     old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
     table = {(line["op"], line["size"], line["peer"], line["device"]): line for line in old}
-    for row in rows:
-        table[row.op, row.size, row.peer, row.device] = {key: str(value) for key, value in asdict(row).items()}
+    table[row.op, row.size, row.peer, row.device] = {key: str(value) for key, value in asdict(row).items()}
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()

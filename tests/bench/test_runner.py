@@ -84,15 +84,15 @@ def test_red_tests_get_no_ratio(tmp_path):
 def test_a_busy_machine_stores_nothing(tmp_path):
     row = replace(measure(case(), repeats=2), load=1.6)
     with pytest.raises(BenchError, match="quiet machine"):
-        store([row], tmp_path / "performance.csv")
+        store(row, tmp_path / "performance.csv")
     assert not (tmp_path / "performance.csv").exists()
 
 
 def test_a_newer_figure_replaces_the_older_one(tmp_path):
     path = tmp_path / "performance.csv"
     row = replace(measure(case(), repeats=2), load=0.1)
-    store([row, replace(row, size="4")], path)
-    store([replace(row, ratio=99.0)], path)
+    for each in (row, replace(row, size="4"), replace(row, ratio=99.0)):
+        store(each, path)
     table = list(csv.DictReader(path.read_text().splitlines()))
     assert [(line["size"], line["ratio"]) for line in table] == [("3", "99.0"), ("4", str(row.ratio))]
 
@@ -159,12 +159,24 @@ def test_only_what_was_asked_for_is_proven_timed_and_stored(monkeypatch, capsys)
     proven, stored = [], []
     monkeypatch.setattr(bench, "SUITES", suites)
     monkeypatch.setattr(bench, "require_green", proven.append)
-    monkeypatch.setattr(bench, "store", stored.extend)
+    monkeypatch.setattr(bench, "store", stored.append)
     bench.main(["b", "--dry-run"])
     assert (proven, stored) == (["b"], [])
     assert capsys.readouterr().out.startswith("b 3")
     bench.main(["a"])
     assert (proven, [row.op for row in stored]) == (["b", "a"], ["a"])
+
+
+def test_a_case_without_a_ratio_costs_the_others_nothing(monkeypatch, tmp_path):
+    cases = [case(), replace(case(), op="wrong", error=lambda mine, theirs: 1.0), replace(case(), size="4")]
+    monkeypatch.setattr(bench, "SUITES", [SimpleNamespace(__name__="bench.a", TESTS="a", CASES=cases)])
+    monkeypatch.setattr(bench, "require_green", lambda tests: None)
+    monkeypatch.setattr(runner, "load", lambda: 0.5)
+    monkeypatch.setattr(bench, "store", lambda row: store(row, tmp_path / "performance.csv"))
+    with pytest.raises(SystemExit, match="wrong 3: differs from"):
+        bench.main([])
+    table = csv.DictReader((tmp_path / "performance.csv").read_text().splitlines())
+    assert [line["size"] for line in table] == ["3", "4"]
 
 
 def test_the_given_set_computes_what_the_dense_network_computes():
