@@ -1,0 +1,69 @@
+"""A folded network is the same function: of its pictures, and in its gradient back to them."""
+
+import pytest
+import torch
+from torch import nn
+
+from featlib.explain.objectives import Channel
+from featlib.models import build
+from featlib.models.folded import Pointwise, folded
+
+NAMES = ("efficientnet-lite0", "mobilenet-v2")
+
+
+def network(name):
+    """Random weights, with normalisation that has something to fold."""
+    torch.manual_seed(0)
+    model = build(name)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.8, 1.2)
+            nn.init.normal_(part.bias, std=0.2)
+            nn.init.normal_(part.running_mean, std=0.1)
+            nn.init.uniform_(part.running_var, 0.5, 1.5)
+    return model
+
+
+def both(name, values):
+    """What ``values`` gives for the plain network and for the folded one."""
+    pictures = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    return values(network(name), pictures), values(folded(network(name)), pictures)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_logits_are_those_of_the_plain_network(name):
+    plain, ours = both(name, lambda model, pictures: model(model.normalise(pictures)).detach())
+    assert plain.std() > 1e-4
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_so_is_the_gradient_of_a_hidden_channel_before_its_activation(name):
+    def gradient(model, pictures):
+        pixels = pictures.clone().requires_grad_()
+        value = Channel("head.norm", 7, "mean")(model, model.normalise(pixels)).sum()
+        return torch.autograd.grad(value, pixels)[0]
+
+    plain, ours = both(name, gradient)
+    assert plain.abs().max() > 0
+    torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
+
+
+def test_every_normalisation_is_gone_and_nothing_is_left_to_learn():
+    model = folded(network("mobilenet-v2"))
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in model.modules())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_pointwise_convolution_is_a_matrix_product_in_either_layout(bias):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(5, 7, 1, bias=bias).double()
+    maps = torch.randn(2, 5, 3, 4, dtype=torch.float64)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.testing.assert_close(Pointwise(conv)(maps.contiguous(memory_format=layout)), conv(maps))
+
+
+def test_a_network_in_training_mode_is_refused():
+    with pytest.raises(ValueError, match="eval"):
+        folded(network("mobilenet-v2").train())
