@@ -114,20 +114,22 @@ def show(figure: Figure, describe: str) -> Picture:
         ValueError: if the description is missing, or is a file name or a word or two.
     """
     _check_description(describe)
-    webp = _line_art(figure)
-    if webp is None:
-        drawn = (_draw(figure, scale, quality) for scale, quality in FINENESS)
-        webp = next((picture for picture in drawn if len(picture) <= LIGHT), None) or _draw(figure, *FINENESS[-1])
+    finest = _raster(figure, FINENESS[0][0])
+    webp = _line_art(finest) or _photographs(figure, finest)
     width = round(figure.get_figwidth() * figure.dpi)
     plt.close(figure)
     return Picture(webp, describe, width)
 
 
-def _line_art(figure: Figure) -> bytes | None:
-    """A figure of few colours as webp without loss: half the bytes and a third of the time. None for any other."""
+def _raster(figure: Figure, scale: float) -> PillowImage.Image:
+    """A figure as pixels, at some multiple of its resolution: the dear part of showing it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=FINENESS[0][0] * figure.dpi, pil_kwargs={"compress_level": 1})
-    drawn = PillowImage.open(buffer).convert("RGB")
+    figure.savefig(buffer, format="png", dpi=scale * figure.dpi, pil_kwargs={"compress_level": 1})
+    return PillowImage.open(buffer).convert("RGB")
+
+
+def _line_art(drawn: PillowImage.Image) -> bytes | None:
+    """A picture of few colours as webp without loss: half the bytes and a third of the time. None for any other."""
     few = drawn.quantize(COLOURS, dither=PillowImage.Dither.NONE).convert("RGB")
     difference = np.asarray(few, np.int16) - np.asarray(drawn, np.int16)
     if np.abs(difference).mean() > SAME:
@@ -137,11 +139,24 @@ def _line_art(figure: Figure) -> bytes | None:
     return encoded.getvalue()
 
 
-def _draw(figure: Figure, scale: float, quality: int) -> bytes:
-    """A figure as webp with loss, at some multiple of its resolution."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", dpi=scale * figure.dpi, pil_kwargs={"quality": quality, "method": 6})
-    return buffer.getvalue()
+def _photographs(figure: Figure, finest: PillowImage.Image) -> bytes:
+    """The finest picture with loss that is light enough, or else the coarsest; drawn once for each resolution."""
+    rasters = {FINENESS[0][0]: finest}
+    webp = b""
+    for scale, quality in FINENESS:
+        if scale not in rasters:
+            rasters[scale] = _raster(figure, scale)
+        webp = _lossy(rasters[scale], quality)
+        if len(webp) <= LIGHT:
+            break
+    return webp
+
+
+def _lossy(drawn: PillowImage.Image, quality: int) -> bytes:
+    """Pixels as webp with loss."""
+    encoded = io.BytesIO()
+    drawn.save(encoded, "webp", quality=quality, method=6)
+    return encoded.getvalue()
 
 
 def overlay(image: Image, heat: Heat, strength: float = 0.6) -> Image:

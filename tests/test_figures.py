@@ -50,7 +50,7 @@ def test_line_art_is_kept_without_loss_and_lighter():
     for number in range(4):
         axis.plot(np.random.default_rng(number).random(100), "o", label=f"seed {number}")
     axis.legend()
-    exact, lossy = io.BytesIO(), figures._draw(figure, *figures.FINENESS[0])
+    exact, lossy = io.BytesIO(), figures._lossy(figures._raster(figure, 2.0), 80)
     figure.savefig(exact, format="png", dpi=2 * figure.dpi)
     shown = figures.show(figure, f"Four clouds of {100} dots each.")
     kept, drawn = (np.asarray(Image.open(io.BytesIO(b)).convert("RGB"), int) for b in (shown.webp, exact.getvalue()))
