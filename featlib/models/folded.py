@@ -12,7 +12,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from featlib.models.layers import ConvNorm
 
-__all__ = ["Pointwise", "folded"]
+__all__ = ["Clipped", "Pointwise", "folded"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -34,6 +34,17 @@ class Pointwise(nn.Module):
         return functional.linear(maps.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
 
 
+class Clipped(nn.Module):
+    """ReLU6 that overwrites what it is given where no gradient is recorded.
+
+    A hook on the layer before it has to read, or copy, what it sees at once.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Values cut to [0, 6]."""
+        return functional.relu6(maps, inplace=not torch.is_grad_enabled())
+
+
 def folded(model: Network) -> Network:
     r"""Fold a network for evaluation, in place: fewer and cheaper layers, frozen, the same values up to rounding.
 
@@ -44,7 +55,8 @@ def folded(model: Network) -> Network:
 
     with its weight :math:`\gamma`, bias :math:`\beta`, running mean :math:`\mu` and variance :math:`\sigma^2`; an
     identity keeps its place, so that layers keep their names. Convolutions of 1 x 1 become :class:`Pointwise`,
-    parameters are laid out ``channels_last`` and need no gradient; pictures still have one.
+    ReLU6 becomes :class:`Clipped`, parameters are laid out ``channels_last`` and need no gradient; pictures still have
+    one.
 
     Args:
         model: in evaluation mode; it is changed.
@@ -62,7 +74,9 @@ def folded(model: Network) -> Network:
             conv = fuse_conv_bn_eval(part.conv, part.norm)
             part.conv = Pointwise(conv) if _pointwise(conv) else conv
             part.norm = nn.Identity()
-    return model.to(memory_format=torch.channels_last).requires_grad_(False)
+            part.act = Clipped() if isinstance(part.act, nn.ReLU6) else part.act
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # an overload that torch does not list
+    return model.requires_grad_(False)
 
 
 def _pointwise(conv: nn.Conv2d) -> bool:

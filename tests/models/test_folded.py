@@ -30,9 +30,11 @@ def both(name, values):
     return values(network(name), pictures), values(folded(network(name)), pictures)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_logits_are_those_of_the_plain_network(name):
-    plain, ours = both(name, lambda model, pictures: model(model.normalise(pictures)).detach())
+def test_the_logits_are_those_of_the_plain_network(name, recorded):
+    with torch.set_grad_enabled(recorded):
+        plain, ours = both(name, lambda model, pictures: model(model.normalise(pictures)).detach())
     assert plain.std() > 1e-4
     torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
 
@@ -47,6 +49,12 @@ def test_so_is_the_gradient_of_a_hidden_channel_before_its_activation(name):
     plain, ours = both(name, gradient)
     assert plain.abs().max() > 0
     torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
+
+
+def test_a_channel_before_its_activation_is_read_before_it_is_overwritten():
+    with torch.no_grad():
+        plain, ours = both("mobilenet-v2", lambda model, x: Channel("head.norm", 7, "mean")(model, model.normalise(x)))
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_every_normalisation_is_gone_and_nothing_is_left_to_learn():
