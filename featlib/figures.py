@@ -141,6 +141,7 @@ def _line_art(drawn: PillowImage.Image) -> bytes | None:
 
 def _photographs(figure: Figure, finest: PillowImage.Image) -> bytes:
     """The finest picture with loss that is light enough, or else the coarsest; drawn once for each resolution."""
+    figure.set_layout_engine("none")  # where everything lies is found already, and the same at any resolution
     rasters = {FINENESS[0][0]: finest}
     webp = b""
     for scale, quality in FINENESS:
