@@ -1,6 +1,7 @@
 """The memory figure: which rows it draws, where, and in which words it says the same."""
 
 import csv
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -50,7 +51,7 @@ def test_both_axes_are_logarithmic():
     places = list(marks(tree(ROWS)).values())
     dense = places[:3]
     assert [x for x, _ in dense] == pytest.approx([LEFT, (LEFT + RIGHT) / 2, RIGHT])
-    steps = [a - b for (_, a), (_, b) in zip(dense, dense[1:], strict=False)]
+    steps = [a - b for (_, a), (_, b) in pairwise(dense)]
     assert steps == pytest.approx([steps[0]] * 2, abs=0.2), "sixteen times twice are two equal steps up"
     assert steps[0] > 0
     assert all(y < ours for (_, y), (_, ours) in zip(dense, places[5:], strict=True)), "more lies higher"

@@ -78,7 +78,7 @@ def figure(op: str, what: str, rows: Sequence[Row], peers: Sequence[str]) -> Mar
 
 
 def sides(row: Row) -> tuple[float, float] | None:
-    """Peaks of the peer and of ours; nothing where the file has no two positive numbers, or the size begins with none."""
+    """Peaks of the peer and of ours; nothing where the file lacks one, or the size begins with no number."""
     try:
         found = float(row.get("peer_mb") or ""), float(row.get("ours_mb") or "")
     except ValueError:
