@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from featlib.press.pages.memory import LEFT, RIGHT, memory
+from featlib.press.pages.memory import LEFT, RIGHT, apart, memory
 
 FILE = """op,size,peer,peer_mb,ours_mb
 loss,512 rows x 128,dense & plain,5.0,1.0
@@ -64,6 +64,11 @@ def test_the_description_is_made_from_the_rows():
         "library from 10.0 MB at 512 to 160 MB at 2048, 16 times for 4 times the batch; "
         "ours from 1.50 MB at 512 to 8.00 MB at 8192, 5.33 times for 16 times the batch."
     )
+
+
+def test_names_on_the_axis_do_not_touch():
+    assert apart([512, 2048, 4096, 8192, 16384]) == [16384, 4096, 512]
+    assert apart([1, 1000]) == [1000, 1]
 
 
 def test_the_caption_names_every_side():

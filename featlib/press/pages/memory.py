@@ -21,6 +21,8 @@ LEFT, RIGHT = 19.0, 80.0
 """Per cent of the width where the plot begins and ends."""
 OURS = len(SHAPES) // 2
 """The shape of our own curve: the first hollow one."""
+ROOM = 0.22
+"""Share of the axis that the name of a batch takes."""
 GIGA = 1024.0
 
 Curve = Mapping[int, float]
@@ -55,7 +57,7 @@ def figure(op: str, what: str, rows: Sequence[Row], peers: Sequence[str]) -> Mar
 
     parts = [
         *(tick_y(10.0**power, y(10.0**power)) for power in range(low, high + 1)),
-        *(tick_x(batch, x(batch)) for batch in batches),
+        *(tick_x(batch, x(batch)) for batch in apart(batches)),
         Markup('<text x="100%" y="{}" text-anchor="end">{}</text>').format(TOP + HEIGHT + 36, what),
     ]
     for name, curve in curves.items():
@@ -120,6 +122,15 @@ def mark(x: str, y: str, shape: str, title: str) -> Markup:
     """One measurement."""
     drawn = '<svg x="{}" y="{}" overflow="visible" class="fl-mark"><title>{}</title>{}</svg>'
     return Markup(drawn).format(x, y, title, Markup(shape))
+
+
+def apart(batches: Sequence[int]) -> list[int]:
+    """Batches whose names do not touch on a narrow screen: the last one, and back from it those far enough away."""
+    chosen = [batches[-1]]
+    for batch in reversed(batches):
+        if math.log(chosen[-1] / batch) > ROOM * math.log(batches[-1] / batches[0]):
+            chosen.append(batch)
+    return chosen
 
 
 def tick_x(batch: int, x: str) -> Markup:
