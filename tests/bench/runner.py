@@ -46,7 +46,7 @@ class Case:
     """One operation at one size against one peer. ``inputs(seed, batch)`` makes fresh data of ``batch`` items.
 
     The break-even is looked for along the batch unless the case has an ``axis`` of its own. With ``memory`` the peak of
-    both sides is measured too.
+    both sides is measured too. ``most`` bounds the repeats, for a size that takes long.
     """
 
     op: str
@@ -62,6 +62,7 @@ class Case:
     dtype: str = "float32"
     axis: Axis | None = None
     memory: bool = False
+    most: int = REPEATS
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
         error = case.error(case.ours(data), case.theirs(data))
         if not error <= case.tolerance:
             raise BenchError(f"{case.op} {case.size}: differs from {case.peer} by {error:.1e}, so no ratio is measured")
-        ours, theirs = pair(case, case.inputs, case.batch, repeats)
+        ours, theirs = pair(case, case.inputs, case.batch, min(repeats, case.most))
         break_even = first_win(case, max(2, repeats // 2))
         peaks = (f"{megabytes(side, data):.1f}" if case.memory else "" for side in (case.theirs, case.ours))
     return Row(

@@ -1,10 +1,10 @@
-"""Peers of the measures compute what we compute, at small sizes; and the errors see what is not the same."""
+"""Peers compute what we compute, at small sizes; and the errors see what is not the same."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.bench import probes, similarity, variance_explained
+from tests.bench import contrastive, probes, similarity, variance_explained
 
 
 def test_variance_explained_and_regressions_agree():
@@ -22,6 +22,15 @@ def test_similarities_and_their_peers_agree(case):
     assert case.error(mine, theirs) <= case.tolerance
     other = case.inputs(1, 60)
     assert case.error(case.ours(other), theirs) > 100 * case.tolerance
+
+
+@pytest.mark.parametrize("case", contrastive.CASES[:: len(contrastive.SIZES)], ids=lambda case: case.peer)
+def test_contrastive_losses_and_their_peers_agree_in_value_and_gradient(case):
+    data = case.inputs(0, 60)
+    (value, gradient), theirs = case.ours(data), case.theirs(data)
+    assert case.error([value, gradient], theirs) <= case.tolerance
+    assert case.error([value, 1.01 * gradient], theirs) > 1e-3
+    assert case.error([1.01 * value, gradient], theirs) > 1e-3
 
 
 @pytest.mark.parametrize("solver", probes.SOLVERS)

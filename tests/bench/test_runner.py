@@ -67,6 +67,16 @@ def test_memory_is_the_most_that_was_alive_at_one_time():
     assert measure(case(), repeats=2).peer_mb == ""
 
 
+def test_a_case_may_bound_its_repeats():
+    """Beside them each side is called to compare, to warm up, and for the break-even at three batches."""
+    calls = []
+    short = replace(case(), theirs=calls.append, most=1)
+    measure(short, repeats=2)
+    bounded = len(calls)
+    measure(replace(short, most=2), repeats=2)
+    assert len(calls) - bounded == bounded + 1
+
+
 def test_two_sides_that_differ_get_no_ratio():
     with pytest.raises(BenchError, match=r"differs from sleep by 1\.0e-02"):
         measure(case(error=0.01))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss, SupConLoss
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -75,6 +76,29 @@ def test_single_precision_against_the_dense_form_in_double(temperature):
     views = z[:550], z[550:]
     mine = with_gradients(lambda a, b: info_nce(a, b, temperature), *(v.float() for v in views))
     close(mine, with_gradients(lambda a, b: losses.info_nce(a, b, temperature), *views), 1e-5)
+
+
+def rows_of_any_length(batch, d, seed=0):
+    """The library normalises by itself: so do we, and both gradients pass through it."""
+    return torch.randn(batch, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("classes", [3, 30])  # of thirty, some have one row: it is nobody's positive
+def test_supcon_equals_pytorch_metric_learning(temperature, classes):
+    rows, y = rows_of_any_length(67, 33), some_labels(67, classes)
+    mine = with_gradients(lambda rows: supcon(functional.normalize(rows), y, temperature), rows)
+    close(mine, with_gradients(lambda rows: SupConLoss(temperature=temperature)(rows, y), rows), 1e-9)
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_info_nce_equals_pytorch_metric_learning(temperature):
+    views = rows_of_any_length(31, 17), rows_of_any_length(31, 17, seed=1)
+    mine = with_gradients(lambda a, b: info_nce(functional.normalize(a), functional.normalize(b), temperature), *views)
+    theirs = SelfSupervisedLoss(NTXentLoss(temperature=temperature))
+    close(mine, with_gradients(theirs, *views), 1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss, SupConLoss
 from torch.nn import functional
 
 from featlib.training import losses
@@ -31,6 +32,17 @@ def test_supcon_with_a_label_for_each_pair_is_info_nce():
     a, b = normal(2, 5, 3), normal(2, 5, 3, seed=1)
     labels = torch.arange(5).repeat(2, 2)
     torch.testing.assert_close(losses.supcon(torch.cat([a, b], 1), labels), losses.info_nce(a, b))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 0.07])
+def test_both_contrastive_losses_are_pytorch_metric_learnings(temperature):
+    a, b = normal(9, 4), normal(9, 4, seed=1)
+    labels = torch.tensor([0, 0, 1, 1, 1, 2, 3, 4, 4])  # 2 and 3 have no positive
+    unit = functional.normalize(a, dim=1), functional.normalize(b, dim=1)
+    expected = SupConLoss(temperature=temperature)(a, labels)
+    torch.testing.assert_close(losses.supcon(unit[0], labels, temperature), expected)
+    expected = SelfSupervisedLoss(NTXentLoss(temperature=temperature))(a, b)
+    torch.testing.assert_close(losses.info_nce(*unit, temperature), expected)
 
 
 def test_seeds_do_not_meet():

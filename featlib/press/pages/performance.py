@@ -12,6 +12,7 @@ from sphinx.errors import ExtensionError
 
 from .base import Book, BookDirective, html
 from .markup import number, table
+from .memory import memory
 from .speed import speed
 
 FILE = Path("book", "performance.csv")
@@ -36,9 +37,11 @@ class Performance(BookDirective):
         return [self.op(name, list(group)) for name, group in groupby(rows, key=lambda row: row["op"])]
 
     def op(self, name: str, rows: list[dict[str, str]]) -> nodes.section:
-        """A section with all measurements of one operation: drawn, then in numbers."""
+        """A section with all measurements of one operation: speed and memory drawn, then in numbers."""
         section = nodes.section("", nodes.title("", name), ids=[f"op-{nodes.make_id(name)}"], names=[name])
         if drawn := speed(name, rows):
+            section += html(drawn)
+        if drawn := memory(name, rows):
             section += html(drawn)
         section += html(table(HEAD, [("", cells(row)) for row in rows], f"Measurements of {name}"))
         return section
