@@ -184,10 +184,15 @@ def overlay(image: Image, heat: Heat, strength: float = 0.6) -> Image:
 def image_grid(
     rows: Sequence[Sequence[Image]], columns: Sequence[str], labels: Sequence[str] = (), size: float = 1.25
 ) -> Figure:
-    """Pictures in rows and columns, a caption over each column and a label beside each row."""
-    figure, axes = plt.subplots(
-        len(rows), len(rows[0]), figsize=(size * len(rows[0]), size * len(rows) + 0.25), squeeze=False
-    )
+    """Pictures in rows and columns, a caption over each column and a label beside each row.
+
+    Labels take their place from the pictures, not from the page: columns by ``size`` inches is how wide it is with them.
+    """
+    count = len(rows[0])
+    beside = 0.085 * max((len(line) for label in labels for line in label.split("\n")), default=0)  # inches, about
+    side = max(0.4 * size, size - beside / count)
+    tall = side * np.shape(rows[0][0])[0] / np.shape(rows[0][0])[1]
+    figure, axes = plt.subplots(len(rows), count, figsize=(size * count, tall * len(rows) + 0.25), squeeze=False)
     for number, (line, row) in enumerate(zip(axes, rows, strict=True)):
         for axis, image in zip(line, row, strict=True):
             axis.imshow(image, interpolation="nearest")
