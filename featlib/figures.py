@@ -186,7 +186,7 @@ def image_grid(
 ) -> Figure:
     """Pictures in rows and columns, a caption over each column and a label beside each row.
 
-    Labels take their place from the pictures, not from the page: columns by ``size`` inches is how wide it is with them.
+    Labels take their place from the pictures, not from the page: with them it is ``size`` inches for each column wide.
     """
     count = len(rows[0])
     beside = 0.085 * max((len(line) for label in labels for line in label.split("\n")), default=0)  # inches, about
