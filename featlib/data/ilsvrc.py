@@ -97,7 +97,7 @@ def localised(root: str | Path, count: int | None = None, seed: int = 0) -> Sequ
             numbers, is not here. A picture that is damaged, or not the annotated one, raises when it is asked for.
         ValueError: if ``count`` is not positive, or there are fewer.
     """
-    pictures, annotations = _find(Path(root))
+    pictures, annotations = _find(Path(root).expanduser())
     names = sorted(pictures)
     if missing := [name for name in names if name not in annotations]:
         lack = f"{len(missing)} of {len(names)} pictures below {root} have no annotation, {missing[0]} first"
