@@ -8,7 +8,6 @@ ambiguous.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -147,12 +146,16 @@ def _own_boxes(boxes: Sequence[Boxes], masks: Masks) -> list[list[Box]]:
 def _counts(maps: Maps, masks: Masks, thresholds: tuple[float, ...]) -> tuple[Counts, Counts]:
     """Pixels over each threshold, in all and on the object: one histogram of levels serves all thresholds."""
     levels = sorted(thresholds)
-    level = torch.zeros(maps.shape, dtype=torch.int16, device=maps.device)  # how many thresholds a pixel lies over
+    bins = 2 * (len(levels) + 1)
+    kind = torch.uint8 if bins <= 256 else torch.int32  # bytes are several times as fast
+    level = torch.zeros(maps.shape, dtype=kind, device=maps.device)  # how many thresholds a pixel lies over
     for threshold in levels:
-        level += maps > threshold
-    image = torch.arange(len(maps), dtype=torch.int32, device=maps.device)[:, None, None]
-    bins = len(maps), 2, len(levels) + 1
-    found = torch.bincount(((2 * image + masks) * bins[2] + level).flatten(), minlength=math.prod(bins)).view(bins)
+        level += (maps > threshold).to(kind)
+    level += (len(levels) + 1) * masks.to(kind)
+    found = torch.zeros(len(maps), bins, dtype=torch.long, device=maps.device)
+    for counts, one in zip(found, level.flatten(1), strict=True):
+        counts += torch.bincount(one, minlength=bins)
+    found = found.view(len(maps), 2, bins // 2)
     over = found.sum(2, keepdim=True) - found.cumsum(2)
     chosen = over[..., [levels.index(threshold) for threshold in thresholds]]
     return chosen.sum(1).T, chosen[:, 1].T

@@ -163,3 +163,18 @@ def test_bad_input_is_named(measure):
     with pytest.raises(ValueError, match=r"mask\(s\) \[1\] are empty"):
         measure(maps, masks & torch.tensor([True, False])[:, None, None])
     assert measure(maps[:0], masks[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [1, 19, 127, 300])
+def test_the_histogram_counts_what_a_comparison_for_each_threshold_counts(count):
+    generator = torch.Generator().manual_seed(count)
+    maps = torch.rand(3, 11, 13, generator=generator)
+    masks = torch.rand(3, 11, 13, generator=generator) > 0.4
+    thresholds = tuple(maps.flatten()[:count].tolist())  # on values that occur, in no order
+    thresholds = (*thresholds, *(step / 301 for step in range(count - len(thresholds))))
+    per_threshold = []
+    for threshold in thresholds:
+        inside = maps > threshold
+        per_threshold.append((inside & masks).sum((1, 2)) / (inside | masks).sum((1, 2)))
+    table = torch.stack(per_threshold)
+    torch.testing.assert_close(mask_iou(maps, masks, thresholds), table[table.mean(1).argmax()])
