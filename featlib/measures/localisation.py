@@ -153,8 +153,8 @@ def _counts(maps: Maps, masks: Masks, thresholds: tuple[float, ...]) -> tuple[Co
         level += (maps > threshold).to(kind)
     level += (len(levels) + 1) * masks.to(kind)
     found = torch.zeros(len(maps), bins, dtype=torch.long, device=maps.device)
-    for counts, one in zip(found, level.flatten(1), strict=True):
-        counts += torch.bincount(one, minlength=bins)
+    for image, one in enumerate(level.flatten(1)):
+        found[image] = torch.bincount(one, minlength=bins)
     found = found.view(len(maps), 2, bins // 2)
     over = found.sum(2, keepdim=True) - found.cumsum(2)
     chosen = over[..., [levels.index(threshold) for threshold in thresholds]]
