@@ -124,12 +124,60 @@ def test_power_falls_back_where_the_gap_is_tiny():
         assert abs(float(torch.nn.functional.cosine_similarity(found[0], exact[0]))) > 1 - 1e-9
 
 
-def test_power_is_not_trapped_by_an_orthogonal_start():
-    """The start is the row sum of the Gram matrix; here it is exactly orthogonal to the answer."""
+def test_power_is_not_trapped_by_an_orthogonal_row_sum():
+    """The row sum of the Gram matrix is exactly orthogonal to the answer."""
     first, second = torch.tensor([1.0, -1.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])
     rows = 3 * torch.outer(first, first) + torch.outer(second, second)
     _, sigma = gram_power(rows[None].double())
     assert float(sigma) == pytest.approx(6.0)
+
+
+@pytest.fixture
+def no_eigensolver(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("fell back to the eigensolver")
+
+    monkeypatch.setattr(torch.linalg, "eigh", refuse)
+
+
+def with_values(values, size, dtype, seed=0):
+    """A square map with these singular values, and its first direction."""
+    generator = torch.Generator().manual_seed(seed)
+    left, right = (
+        torch.linalg.qr(torch.randn(size, len(values), dtype=torch.float64, generator=generator))[0] for _ in range(2)
+    )
+    return ((left * torch.tensor(values, dtype=torch.float64)) @ right.T).to(dtype)[None], left[:, 0]
+
+
+@pytest.mark.usefixtures("no_eigensolver")
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 0.97, 0.9995])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_power_gets_there_by_itself(ratio, scale, dtype):
+    rows, first = with_values([1.0, ratio, 0.9 * ratio, 0.1 * ratio], 49, dtype)
+    scores, sigma = gram_power(scale * rows)
+    assert float(sigma) == pytest.approx(scale, rel=1e-5)
+    limit = 1e-9 if ratio < 0.99 or dtype == torch.float64 else 1e-5
+    assert 1 - abs(float(scores[0, 0].double() @ first)) / scale < limit + 1e-6 * (dtype == torch.float32)
+
+
+@pytest.mark.usefixtures("no_eigensolver")
+def test_of_two_equal_values_power_takes_a_vector_of_their_plane():
+    rows, _ = with_values([1.0, 1.0, 0.2], 30, torch.float64)
+    scores, sigma = gram_power(rows)
+    u = scores[0, 0] / sigma[0, 0]
+    assert float(sigma) == pytest.approx(1, rel=1e-12)
+    torch.testing.assert_close(rows[0] @ (rows[0].T @ u), u)
+
+
+def test_power_treats_images_one_by_one():
+    """Zero, rank one, a tie and two values that lie close, in one batch."""
+    parts = [
+        with_values(values, 20, torch.float32, seed)[0]
+        for seed, values in enumerate(([0.0], [2.0], [1.0, 1.0], [1.0, 0.99999]))
+    ]
+    _, sigma = gram_power(torch.cat(parts))
+    torch.testing.assert_close(sigma.flatten(), torch.tensor([0.0, 2.0, 1.0, 1.0]), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("centre", [False, True])

@@ -18,7 +18,9 @@ from featlib.kernels.top_component.lanczos import lanczos
 
 __all__ = ["top_component"]
 
-# Images times the cube of the smaller side, up to which the eigensolver beats the many small calls of an iteration.
+# Largest side of a Gram matrix whose squares cost less than Lanczos vectors.
+SQUARED_SIDE = 64
+# Images times the cube of the smaller side, up to which the eigensolver beats the many small calls of Lanczos.
 EIGH_WORK = 700_000
 # Largest side of the Gram matrix that one Triton program holds in registers.
 TRITON_SIDE = 128
@@ -97,6 +99,8 @@ def _solver(rows: Tensor, method: str, k: int) -> Callable[[Tensor, bool], Compo
     side = min(rows.shape[1:])
     if method == "auto":
         method = "eigh" if len(rows) * side**3 <= EIGH_WORK or k > 1 else "lanczos"
+        if k == 1 and side <= SQUARED_SIDE:
+            method = "power"
         if rows.is_cuda and k == 1 and side <= TRITON_SIDE and rows.dtype == torch.float32 and has_triton():
             method = "triton"
     if method == "triton":

@@ -8,7 +8,10 @@ from torch import Tensor
 
 from featlib.kernels.precision import fast_matmul
 
-MAX_STEPS = 50
+MAX_SQUARINGS = 20
+"""A million plain steps: enough for any two singular values that the numbers can tell apart."""
+PURE = 1e-5
+"""How much the projection may still miss; each further squaring squares it."""
 RESIDUAL = {torch.float32: 1e-6, torch.float64: 1e-13}
 
 Rows = Float[Tensor, "batch positions channels"]
@@ -37,28 +40,38 @@ def gram_eigh(rows: Rows, centre: bool = False, k: int = 1) -> Component:
     return scores, sigma
 
 
-def gram_power(rows: Rows, centre: bool = False, max_steps: int = MAX_STEPS) -> Component:
-    r"""First component by power iteration on the Gram matrix :math:`K`.
+def gram_power(rows: Rows, centre: bool = False, max_squarings: int = MAX_SQUARINGS) -> Component:
+    r"""First component by power iteration on the Gram matrix :math:`K`, twice as many steps with each product.
 
-    Stops when the residual of the Rayleigh quotient, :math:`\lVert Kx - \rho x \rVert / \rho` with
-    :math:`\rho = x^\top K x`, is small for every image; images that are not there after ``max_steps`` steps, because
-    their first two singular values lie close together, go to the eigensolver.
+    .. math:: P_0 = K / \mathrm{tr} K, \qquad P_{j+1} = P_j^2 / \mathrm{tr} P_j^2
+
+    is :math:`K^{2^j}` up to its scale and tends to the projection on the first direction, :math:`u u^\top`. As
+    :math:`\mathrm{tr} P_j = 1`, it is there once :math:`\mathrm{tr} P_j^2 = 1`, whatever the start: there is none. Its
+    column with the largest diagonal entry is taken, and two plain steps with :math:`P_0` wipe off what the squarings
+    rounded. The residual of the Rayleigh quotient, :math:`\lVert P_0 x - \rho x \rVert / \rho` with
+    :math:`\rho = x^\top P_0 x`, has the last word: images where it is not small go to the eigensolver.
     """
     rows = centred(rows, centre)
-    matrix = gram(rows)
-    # an all-zero matrix has no direction; any unit vector gives it zero scores
-    vector = _unit(matrix.sum(-1, keepdim=True))
-    for _ in range(max_steps):
-        image = matrix @ vector
-        rayleigh = (vector * image).sum(1, keepdim=True)
-        unfinished = _length(image - rayleigh * vector) > RESIDUAL[matrix.dtype] * rayleigh
-        if not bool(unfinished.any()):
+    matrix = power = _of_trace_one(gram(rows))[0]
+    for _ in range(max_squarings):
+        power, purity = _of_trace_one(power @ power)
+        if bool((1 - purity < PURE).all()):
             break
-        vector = _unit(image)
-    # a start orthogonal to the answer settles on a lesser vector; the trace bounds what a rival could hold
+    largest = power.diagonal(dim1=1, dim2=2).argmax(1)
+    vector = _unit(power.gather(2, largest[:, None, None].expand(-1, power.shape[1], 1)))
+    for _ in range(2):
+        vector = _unit(matrix @ vector)
+    image = matrix @ vector
+    rayleigh = (vector * image).sum(1, keepdim=True)
+    # an all-zero matrix has no direction; any unit vector gives it zero scores
+    return settled(rows, vector, (_length(image - rayleigh * vector) > RESIDUAL[matrix.dtype] * rayleigh).flatten())
+
+
+def _of_trace_one(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """A positive semi-definite matrix divided by its trace, and the trace; zeros stay zeros, with a trace of one."""
     trace = matrix.diagonal(dim1=1, dim2=2).sum(-1)
-    rayleigh = (vector * (matrix @ vector)).sum((1, 2))
-    return settled(rows, vector, unfinished.flatten() | (rayleigh < 0.5 * trace))
+    trace = torch.where(trace > 0, trace, 1.0)
+    return matrix / trace[:, None, None], trace
 
 
 def settled(rows: Rows, vector: Float[Tensor, "batch side 1"], doubtful: Bool[Tensor, " batch"]) -> Component:
@@ -78,8 +91,9 @@ def gram(rows: Rows) -> Tensor:
 def scores_of(rows: Rows, vectors: Float[Tensor, "batch side k"]) -> Component:
     """Turn eigenvectors of the Gram matrix into scores and singular values."""
     if rows.shape[1] <= rows.shape[2]:  # they are u: sigma is the length of O'u
-        sigma = (rows.mT @ vectors).norm(dim=1)
-        return (vectors * sigma[:, None]).mT, sigma
+        vectors = vectors.mT
+        sigma = (vectors @ rows).norm(dim=2)  # from this side in half the time of the other
+        return vectors * sigma[..., None], sigma
     scores = rows @ vectors  # they are v: the scores are Ov
     return scores.mT, scores.norm(dim=1)
 

@@ -1,4 +1,4 @@
-r"""The fast path: Lanczos iteration on :math:`OO^\top`, for large maps by products with :math:`O` alone.
+r"""The fast path for large maps: Lanczos iteration on :math:`OO^\top` by products with :math:`O` alone.
 
 The mean is taken off in a copy. Folding it into the products (the vectors of the iteration have mean zero anyway) saves
 the copy but leaves the rounding errors of the mean: in float32, on maps as networks make them, the residual stalls at
@@ -13,10 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from featlib.kernels.top_component.gram import RESIDUAL, Component, Rows, centred, gram, gram_eigh, settled
+from featlib.kernels.top_component.gram import RESIDUAL, Component, Rows, centred, gram_eigh
 
 MAX_STEPS = 48
-GRAM_SIDE = 64
 LOOK = 6
 """Steps between two looks at the residual."""
 ACCEPTED = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -24,19 +23,9 @@ ACCEPTED = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
 def lanczos(rows: Rows, centre: bool = False, max_steps: int = MAX_STEPS) -> Component:
-    """First component; stops on the residual, and images that are not there after ``max_steps`` go to the eigensolver.
-
-    Up to a side of ``GRAM_SIDE`` the Gram matrix is formed once and iterated on instead.
-    """
+    """First component; stops on the residual. Images that are not there after ``max_steps`` go to the eigensolver."""
     rows = centred(rows, centre)
-    if min(rows.shape[1:]) > GRAM_SIDE:
-        return _scores(rows, _first(rows, max_steps))
-    matrix = gram(rows)
-    vector = _first(matrix, max_steps).mT
-    image = matrix @ vector
-    value = (vector * image).sum(1, keepdim=True)
-    left = torch.linalg.vector_norm(image - value * vector, dim=1, keepdim=True)
-    return settled(rows, vector, (left > ACCEPTED[rows.dtype] * value).flatten())
+    return _scores(rows, _first(rows, max_steps))
 
 
 def _first(rows: Rows, max_steps: int) -> Float[Tensor, "batch 1 positions"]:

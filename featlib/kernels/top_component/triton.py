@@ -13,11 +13,12 @@ import torch
 import triton
 import triton.language as tl
 
-from featlib.kernels.top_component.gram import MAX_STEPS, RESIDUAL, Component, Rows, centred, settled
+from featlib.kernels.top_component.gram import RESIDUAL, Component, Rows, centred, settled
 
 __all__ = ["LARGEST_SIDE", "gram_triton"]
 
 LARGEST_SIDE = 128
+MAX_STEPS = 50
 TILE = 64
 
 
@@ -59,7 +60,10 @@ def _first_vector(  # type: ignore[no-untyped-def]
 
 
 def gram_triton(rows: Rows, centre: bool = False, max_steps: int = MAX_STEPS) -> Component:
-    """First component; unfinished and doubtful images go to the eigensolver as in ``gram_power``.
+    """First component; unfinished images go to the eigensolver, as do those of a lesser vector.
+
+    The start, the row sums of the Gram matrix, can be orthogonal to the answer. A Rayleigh quotient over half the trace
+    is that of the first vector; any other is doubtful.
 
     Raises:
         RuntimeError: if the input is not on a GPU and triton's interpreter is off.
