@@ -1,14 +1,16 @@
 """Every state is there, in order, named, and without any outside script. The browser tests move them."""
 
 import asyncio
+import base64
 import json
 import re
 from dataclasses import dataclass
 from html import unescape
 
+import numpy as np
 import pytest
 
-from featlib.widgets import explore, frames, live
+from featlib.widgets import Scene, explore, frames, heatmaps, live
 
 
 @dataclass
@@ -136,3 +138,65 @@ def test_ranges_that_cannot_be_explored_are_named(ranges, says):
 def test_numeric_ranges_have_stops_from_end_to_end():
     assert live._stops("x", (0.0, 1.0)) == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert live._stops("x", (1, 3)) == [1, 2, 3]
+
+
+def heat_scene(name="meadow", layers=("deep",), classes=2, values=0.5, mask=None):
+    maps = {layer: {"asks": np.full((classes, 2, 3), values), "any": np.full((1, 2, 3), values)} for layer in layers}
+    return Scene(name, Text(name), [f"class {n}" for n in range(classes)], maps, f"The {name}.", mask)
+
+
+def packed(html):
+    return json.loads(re.search(r"<script type=\"application/json\" data-maps>(.*?)</script>", html, re.DOTALL)[1])
+
+
+def test_heat_maps_carry_every_map_as_bytes_that_can_be_found_again():
+    random = np.random.default_rng(0)
+    maps = {
+        layer: {"asks": random.random((2, *shape)), "any": random.random((1, *shape))}
+        for layer, shape in (("deep", (2, 3)), ("early", (5, 4)))
+    }
+    mask = random.random((7, 9)) > 0.5
+    text = heatmaps(
+        [Scene("a <b>", Text("x"), ["</script>", "d"], maps, "c", mask)], (7, 9), "Two layers of one map"
+    ).html()
+    data = packed(text)
+    (scene,) = data["scenes"]
+    content = np.frombuffer(base64.b64decode(scene["maps"]), np.uint8)
+    for row, layer in zip(scene["layers"], maps.values(), strict=True):
+        for (start, *shape), values in zip(row, layer.values(), strict=True):
+            assert shape == list(values.shape)
+            assert np.abs(content[start : start + values.size].reshape(shape) / 255 - values).max() <= 0.5 / 255 + 1e-12
+    assert (np.unpackbits(np.frombuffer(base64.b64decode(scene["mask"]), np.uint8))[:63].reshape(7, 9) == mask).all()
+    assert scene["classes"] == ["</script>", "d"]
+    assert data["levels"] == pytest.approx([step / 20 for step in range(1, 20)])
+
+
+def test_heat_maps_have_six_sliders_and_start_hot_at_a_middle_threshold():
+    text = heatmaps([heat_scene(), heat_scene("harbour")], (4, 6), "Two pictures under two methods").html()
+    assert re.findall(r"<label [^>]*>([^<]*)<", text) == ["picture", "layer", "method", "class", "threshold", "heat"]
+    assert re.findall(r"<output>([^<]*)<", text) == ["meadow", "deep", "asks", "class 0", "0.40", "100%"]
+    assert 'data-choosing="1"' in text
+    assert text.count("<figure data-state>") == 2
+
+
+@pytest.mark.parametrize(
+    ("scenes", "says"),
+    [
+        ([], "no scenes"),
+        ([heat_scene(), heat_scene(layers=("early",))], "has layers, methods and classes"),
+        ([heat_scene(), heat_scene(classes=3)], "has layers, methods and classes"),
+        ([heat_scene(values=1.5)], r"must lie in \[0, 1\]"),
+        ([heat_scene(values=float("nan"))], r"must lie in \[0, 1\]"),
+        ([heat_scene(mask=np.ones((4, 7), dtype=bool))], "the mask is"),
+        ([Scene("m", Text("m"), ["a", "b", "c"], {"l": {"asks": np.zeros((2, 2, 2))}}, "c")], "3 classes or 1"),
+        ([Scene("m", Text("m"), ["a"], {"l": {"asks": np.zeros((1, 0, 2))}}, "c")], "1 classes or 1"),
+    ],
+)
+def test_heat_maps_that_do_not_fit_together_are_refused(scenes, says):
+    with pytest.raises(ValueError, match=says):
+        heatmaps(scenes, (4, 6), "Two pictures under two methods")
+
+
+def test_heat_maps_want_a_description():
+    with pytest.raises(ValueError, match="write a sentence"):
+        heatmaps([heat_scene()], (4, 6), "maps")

@@ -45,7 +45,7 @@ def imagenet_samples() -> list[Photograph]:
     They differ in size: prepare them one by one, ``model.preprocess(photo.image[None])``.
     """
     paths = sorted(sources.folder("imagenet-samples").glob("imagenet_*.jpg"))
-    return [Photograph(path.stem, _read(path), int(path.stem.split("_")[-1])) for path in paths]
+    return [Photograph(path.stem, read(path), int(path.stem.split("_")[-1])) for path in paths]
 
 
 def natural(names: Iterable[str] = BACKGROUNDS) -> list[Photograph]:
@@ -59,7 +59,7 @@ def natural(names: Iterable[str] = BACKGROUNDS) -> list[Photograph]:
         if name not in NATURAL:
             raise ValueError(f"no photograph {name!r}; there are {', '.join(NATURAL)}")
         (path,) = sources.folder(NATURAL[name]).glob(f"{name}.*g")
-        found.append(Photograph(name, _read(path)))
+        found.append(Photograph(name, read(path)))
     return found
 
 
@@ -91,7 +91,7 @@ def _resize(image: Picture, size: int) -> Float[Tensor, "3 size size"]:
     return functional.interpolate(image[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
-def _read(path: Path) -> Picture:
+def read(path: Path) -> Picture:
     """Decode a file to three channels in [0, 1]."""
     with Image.open(path) as picture:
         pixels = np.array(picture.convert("RGB"))

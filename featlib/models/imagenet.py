@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal, overload
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,6 +38,13 @@ class Preparation:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    def square(self, height: int, width: int) -> tuple[int, int, int]:
+        """What is kept of a picture of this size: a central square, by its top, its left and its side."""
+        if height == width == self.side:
+            return 0, 0, self.side
+        side = max(1, round(self.keep * min(height, width)))
+        return (height - side) // 2, (width - side) // 2, side
+
 
 class Classifier(nn.Module):
     """A network that maps prepared pictures to logits, and knows how to prepare them."""
@@ -57,11 +64,29 @@ class Classifier(nn.Module):
         height, width = images.shape[-2:]
         if height == width == want.side:
             return images
-        square = max(1, round(want.keep * min(height, width)))
-        top, left = (height - square) // 2, (width - square) // 2
+        top, left, square = want.square(height, width)
         inner = images[..., top : top + square, left : left + square]
         size = (want.side, want.side)
         return functional.interpolate(inner, size, mode=want.resize, antialias=True, align_corners=False).clamp(0, 1)
+
+    def crop_boxes(self, boxes: Int[Tensor, "objects 4"], height: int, width: int) -> Int[Tensor, "seen 4"]:
+        """Where boxes in a picture of this size come to lie in ``crop`` of it.
+
+        A box gets the pixels of which it covers half or more, and at least one. Boxes are cut at the borders of the
+        crop; those that lie outside of it are left out, which may leave none.
+
+        Args:
+            boxes: top, left, bottom, right of each, in pixels of the picture; the last two excluded.
+            height: of the picture, before it was cropped.
+            width: of it.
+        """
+        top, left, square = self.preparation.square(height, width)
+        side = self.preparation.side
+        inside = (boxes - boxes.new_tensor([top, left, top, left])).clamp(0, square)
+        inside = inside[(inside[:, 2:] > inside[:, :2]).all(1)]
+        nearest = (2 * inside * side + square) // (2 * square)
+        first = nearest[:, :2].clamp(max=side - 1)
+        return torch.cat([first, nearest[:, 2:].maximum(first + 1)], 1)
 
     def normalise(self, images: Pictures) -> Pictures:
         """Shift and scale the colours of pictures in [0, 1], at any size."""

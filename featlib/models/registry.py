@@ -27,6 +27,7 @@ from featlib.models import (
     vgg,
     vit,
 )
+from featlib.models import weights as files
 from featlib.models.imagenet import Classifier
 
 __all__ = ["ModelError", "build", "config", "names"]
@@ -113,17 +114,23 @@ def config(name: str, **overrides: Any) -> Any:
 
 @overload
 def build(
-    name: ClassifierName, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any
+    name: ClassifierName, device: str | torch.device = ..., weights: str | Path | None = ..., **overrides: Any
 ) -> Classifier: ...
 @overload
-def build(name: T5Name, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any) -> t5.T5: ...
+def build(
+    name: T5Name, device: str | torch.device = ..., weights: str | Path | None = ..., **overrides: Any
+) -> t5.T5: ...
 @overload
 def build(
-    name: MiniLMName, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any
+    name: MiniLMName, device: str | torch.device = ..., weights: str | Path | None = ..., **overrides: Any
 ) -> minilm.MiniLM: ...
 @overload
-def build(name: str, device: str | torch.device = ..., weights: str | None = ..., **overrides: Any) -> nn.Module: ...
-def build(name: str, device: str | torch.device = "cpu", weights: str | None = None, **overrides: Any) -> nn.Module:
+def build(
+    name: str, device: str | torch.device = ..., weights: str | Path | None = ..., **overrides: Any
+) -> nn.Module: ...
+def build(
+    name: str, device: str | torch.device = "cpu", weights: str | Path | None = None, **overrides: Any
+) -> nn.Module:
     """A network, ready to be used: in evaluation mode, on ``device``.
 
     Example:
@@ -135,29 +142,35 @@ def build(name: str, device: str | torch.device = "cpu", weights: str | None = N
         name: out of :func:`names`.
         device: ``cpu``, ``cuda``, or ``meta`` to count parameters and shapes without memory.
         weights: ``imagenet`` (``sentences`` for ``minilm``) for the published weights, None for random ones (seed
-            torch first).
+            torch first), or a file of your own, ``.pth``, ``.pt`` or ``.safetensors``: the network's ``state_dict()``,
+            or for a VGG, a ResNet or a MobileNetV2 torchvision's. It is read without running anything in it.
         overrides: settings of the network's config to replace, for example ``classes=10``.
 
     Returns:
         The network. If it is a :class:`Classifier`, ``preprocess`` prepares its pictures.
 
     Raises:
-        ModelError: for an unknown name or setting, a value of which no network can be made, or weights that are not to
-            be had for them.
+        ModelError: for an unknown name or setting, a value of which no network can be made, weights that are not to be
+            had for them, or a file that cannot be read or does not fit: the first names that are wrong are listed.
         DataError: if the weights are not on this machine; the message says how to fetch them.
     """
     settings = config(name, **overrides)
     if weights is None:
         with torch.device(device):
             return _make(name, settings).eval()
-    if name not in _WEIGHTS or weights != _WEIGHTS[name].learnt:
+    if not files.is_file(weights) and (name not in _WEIGHTS or weights != _WEIGHTS[name].learnt):
         there = ", ".join(f"{known.learnt!r} for {network}" for network, known in _WEIGHTS.items())
-        raise ModelError(f"no {weights!r} weights for {name!r}; there are {there}")
+        raise ModelError(
+            f"no {weights!r} weights for {name!r}; there are {there}, or a file {', '.join(files.ENDINGS)}"
+        )
     if torch.device(device).type == "meta":
         raise ModelError("weights cannot be loaded on the meta device: leave out weights= there")
     with torch.device("meta"):  # no random initialisation: the seed stays untouched
         model = _make(name, settings)
-    _load(model, _WEIGHTS[name])
+    if files.is_file(weights):
+        _load_file(model, Path(weights).expanduser(), name, settings)
+    else:
+        _load(model, _WEIGHTS[name])
     return model.to(device).eval()
 
 
@@ -185,6 +198,24 @@ def _load(model: nn.Module, weights: _Weights) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ModelError(f"the weights of {weights.source} do not fit these settings: {first}") from error
+
+
+def _load_file(model: nn.Module, file: Path, name: str, settings: Any) -> None:
+    """Put a reader's weights into a model.
+
+    Raises:
+        ModelError: if the file cannot be read, or is of another network.
+    """
+    try:
+        state = files.read(file)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"no weights for {name}: {error}") from error
+    whose, rename = files.published_names(settings)
+    try:
+        files.load(model, state, rename)
+    except ValueError as error:
+        fits = f"What fits is its own state_dict(), or {whose}, with the same settings"
+        raise ModelError(f"{file} does not fit {name}: {error}. {fits}") from error
 
 
 def _unknown(kind: str, given: str, known: Iterable[str]) -> str:

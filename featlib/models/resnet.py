@@ -17,12 +17,14 @@ ResNet-50 has bottlenecks, as above. ResNet-18 has basic blocks: a quarter of th
 residual is called ``layerS.K.second``. With the small stem, for pictures of about 32 x 32, ``stem`` and ``layer1`` keep
 the side of the picture.
 
-No weights come with the book. Departs from the paper: a bottleneck's stride lies in its 3 x 3 convolution, as in the
+No weights come with the book; :func:`featlib.models.build` takes a file of yours, with these names or with
+torchvision's. Departs from the paper: a bottleneck's stride lies in its 3 x 3 convolution, as in the
 versions that are in use; where a shape changes, the shortcut is always a projection (the paper's option B).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,7 +35,7 @@ from torch.nn import functional
 from featlib.models.imagenet import Classifier, Preparation
 from featlib.models.layers import ConvNorm
 
-__all__ = ["CONFIGS", "Basic", "Bottleneck", "ResNet", "ResNetConfig"]
+__all__ = ["CONFIGS", "Basic", "Bottleneck", "ResNet", "ResNetConfig", "rename"]
 
 Maps = Float[Tensor, "batch channels height width"]
 Out = Float[Tensor, "batch out rows columns"]
@@ -108,6 +110,8 @@ class Bottleneck(nn.Module):
 
 
 BLOCKS: dict[str, type[Basic] | type[Bottleneck]] = {"basic": Basic, "bottleneck": Bottleneck}
+PARTS = {"basic": ("first", "second"), "bottleneck": ("reduce", "filter", "expand")}
+"""A block's convolutions, in their order."""
 
 
 class ResNet(Classifier):
@@ -154,3 +158,24 @@ class ResNet(Classifier):
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     """The identity, or where the shape changes a 1x1 convolution."""
     return ConvNorm(inputs, outputs, stride=stride) if stride != 1 or inputs != outputs else nn.Identity()
+
+
+def rename(key: str, block: Literal["basic", "bottleneck"] = "bottleneck") -> str:
+    """Our name for a parameter of torchvision's ResNet with these blocks.
+
+    There, convolutions and norms are counted: ``conv1`` and ``bn1`` of the network and of each block, and so on; a
+    block's shortcut is ``downsample.0`` and ``.1``; the classifier is called ``fc``.
+
+    Raises:
+        KeyError: for any other name.
+    """
+    found = re.fullmatch(r"(layer\d\.\d+\.)?(.+)\.(\w+)", key)
+    if found is None:
+        raise KeyError(key)
+    where, layer, parameter = found.groups("")
+    names = {"conv1": "stem.conv", "bn1": "stem.norm", "fc": "classifier"}
+    if where:
+        names = {"downsample.0": "shortcut.conv", "downsample.1": "shortcut.norm"}
+        for number, part in enumerate(PARTS[block], 1):
+            names |= {f"conv{number}": f"{part}.conv", f"bn{number}": f"{part}.norm"}
+    return f"{where}{names[layer]}.{parameter}"

@@ -12,7 +12,8 @@ name                          shape                values
 ``classifier.fc6`` .. ``8``   4096, 4096, 1000     signed; ``relu6``, ``relu7`` non-negative
 ============================  ===================  ==========================================
 
-No weights come with the book. A class activation map in the sense of CAM needs global pooling, which VGG-16 lacks.
+No weights come with the book; :func:`featlib.models.build` takes a file of yours, with these names or with
+torchvision's. A class activation map in the sense of CAM needs global pooling, which VGG-16 lacks.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from featlib.models.imagenet import Classifier, Preparation
 
-__all__ = ["CONFIGS", "VGG", "VGGConfig"]
+__all__ = ["CONFIGS", "VGG", "VGGConfig", "rename"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +82,24 @@ def _linear_layers(inputs: int, config: VGGConfig) -> list[tuple[str, nn.Module]
         ("drop7", nn.Dropout(config.dropout)),
         ("fc8", nn.Linear(config.hidden, config.classes)),
     ]
+
+
+def rename(key: str, depths: tuple[int, ...] = VGGConfig.depths) -> str:
+    """Our name for a parameter of torchvision's VGG without normalisation, of the same depths.
+
+    There, layers are counted: ``features.0``, and two further on (after its ReLU) the next convolution, or three (after
+    a pooling); ``classifier.0``, ``.3`` and ``.6``, with a ReLU and a dropout between them.
+
+    Raises:
+        KeyError: for a layer that has no parameters there.
+        ValueError: for a name of another form.
+    """
+    part, number, kind = key.split(".")
+    position, names = 0, {}
+    for stage, depth in enumerate(depths, 1):
+        for index in range(1, depth + 1):
+            names[f"features.{position}"] = f"features.conv{stage}_{index}"
+            position += 2
+        position += 1
+    names |= {f"classifier.{3 * index}": f"classifier.fc{6 + index}" for index in range(3)}
+    return f"{names[f'{part}.{number}']}.{kind}"

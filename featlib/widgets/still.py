@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Frames", "Shown", "frames"]
+__all__ = ["Frames", "Shown", "fieldset", "figure", "frames"]
 
 _STYLE = """
 .featlib-frames{border:0;padding:0;margin:.8em 0;min-width:0}
@@ -37,8 +37,8 @@ color:inherit;background:transparent;border:1px solid currentColor;border-radius
 .featlib-frames[data-live] [data-state]:not([data-on]){display:block}}
 """
 
-# The states lie in row-major order over all sliders; data-on marks the chosen one. It names no figure: it wires all
-# that stand on the page and are not alive yet, so that one copy serves a page.
+# The states lie in row-major order over the sliders, or the first data-choosing of them; data-on marks the chosen one.
+# It names no figure: it wires all that stand on the page and are not alive yet, so that one copy serves a page.
 _SCRIPT = """
 window.featlibFrames = () => document.querySelectorAll(".featlib-frames:not([data-live])").forEach(box => {
   const axes = [...box.querySelectorAll("[data-axis]")];
@@ -47,9 +47,11 @@ window.featlibFrames = () => document.querySelectorAll(".featlib-frames:not([dat
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   let timer = null, playing = null;
   const names = input => JSON.parse(input.dataset.names);
+  const choosing = inputs.slice(0, box.dataset.choosing);
   const show = () => {
-    const at = inputs.reduce((index, input) => index * names(input).length + +input.value, 0);
+    const at = choosing.reduce((index, input) => index * names(input).length + +input.value, 0);
     states.forEach((state, index) => state.toggleAttribute("data-on", index === at));
+    box.dispatchEvent(new CustomEvent("featlib-place", {detail: inputs.map(input => +input.value)}));
     inputs.forEach(input => {
       const name = names(input)[+input.value];
       input.setAttribute("aria-valuetext", name);
@@ -118,28 +120,13 @@ class Frames:
     describe: str
 
     def html(self) -> str:
-        """Controls, states, style and script, complete in itself; the id is made from the content.
+        """All of it, complete in itself.
 
         One copy of what is marked ``data-once`` is enough for a page: the press takes out the others.
         """
-        name = "frames-" + hashlib.sha256("".join((*self.states, self.describe)).encode()).hexdigest()[:10]
-        controls = "".join(
-            _control(f"{name}-{number}", label, values) for number, (label, values) in enumerate(self.labels.items())
-        )
         places = itertools.product(*self.labels.values())
-        states = "".join(
-            f"<figure data-state>{state}<figcaption>{html.escape(_place(self.labels, place))}</figcaption></figure>"
-            for state, place in zip(self.states, places, strict=True)
-        )
-        return (
-            f"<style data-once>{_STYLE}</style>"
-            # the attribute keeps JupyterLab from taking the arrow keys for itself
-            f'<fieldset class="featlib-frames" id="{name}" aria-label="{html.escape(self.describe)}"'
-            ' data-lm-suppress-shortcuts="true">'
-            f"<div data-controls hidden>{controls}</div>"
-            f'<div data-states aria-live="polite">{states}</div></fieldset>'
-            f"<script data-once>{_SCRIPT}</script><script>{_WIRE}</script>"
-        )
+        figures = [figure(state, _place(self.labels, place)) for state, place in zip(self.states, places, strict=True)]
+        return fieldset(self.describe, self.labels, figures)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.describe}
@@ -168,19 +155,66 @@ def frames(states: Sequence[Shown], labels: Mapping[str, Sequence[str]], describ
     return Frames(tuple(state.html() for state in states), labels, describe)
 
 
+def fieldset(
+    describe: str,
+    labels: Mapping[str, Sequence[str]],
+    figures: Sequence[str],
+    starts: Mapping[str, int] | None = None,
+    choosing: int | None = None,
+    inside: str = "",
+    kind: str = "",
+    before: str = "",
+) -> str:
+    """Controls, figures, style and script, complete in itself; the id is made from the content.
+
+    Args:
+        describe: what can be compared here.
+        labels: for each axis its name and the names of its steps.
+        figures: one for each state.
+        starts: the step where an axis stands at first, if not 0.
+        choosing: how many axes, from the first on, choose the figure; by default all. The place of all of them comes
+            with each change as the event ``featlib-place``.
+        inside: HTML after the figures.
+        kind: what a script of its own looks for, as ``data-kind``.
+        before: that script's call, made before the sliders come to life.
+    """
+    name = "frames-" + hashlib.sha256("".join((*figures, inside, describe)).encode()).hexdigest()[:10]
+    controls = "".join(
+        _control(f"{name}-{number}", label, values, (starts or {}).get(label, 0))
+        for number, (label, values) in enumerate(labels.items())
+    )
+    more = f' data-kind="{kind}"' if kind else ""
+    more += "" if choosing is None else f' data-choosing="{choosing}"'
+    return (
+        f"<style data-once>{_STYLE}</style>"
+        # the attribute keeps JupyterLab from taking the arrow keys for itself
+        f'<fieldset class="featlib-frames" id="{name}" aria-label="{html.escape(describe)}"{more}'
+        ' data-lm-suppress-shortcuts="true">'
+        f"<div data-controls hidden>{controls}</div>"
+        f'<div data-states aria-live="polite">{"".join(figures)}</div>{inside}</fieldset>'
+        f"<script data-once>{_SCRIPT}</script><script>{before}{_WIRE}</script>"
+    )
+
+
+def figure(state: str, caption: str) -> str:
+    """One state with its caption."""
+    return f"<figure data-state>{state}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
 def _place(labels: Mapping[str, Sequence[str]], place: Sequence[str]) -> str:
     """Where in the grid a state lies, in words."""
     return ", ".join(f"{label}: {value}" for label, value in zip(labels, place, strict=True))
 
 
-def _control(name: str, label: str, values: Sequence[str]) -> str:
+def _control(name: str, label: str, values: Sequence[str], start: int) -> str:
     """One labelled slider with its buttons and the name of its step."""
     names, said = html.escape(json.dumps(list(values)), quote=True), html.escape(label, quote=True)
     return (
         f'<div data-axis><label for="{name}">{said}</label>'
         f'<button type="button" aria-label="Previous {said}">‹</button>'
-        f'<input id="{name}" type="range" min="0" max="{len(values) - 1}" value="0" step="1" data-names="{names}">'
+        f'<input id="{name}" type="range" min="0" max="{len(values) - 1}" value="{start}" step="1"'
+        f' data-names="{names}">'
         f'<button type="button" aria-label="Next {said}">›</button>'
         f'<button type="button" aria-label="Play {said}" data-play="Play {said}">▶</button>'
-        f"<output>{html.escape(values[0])}</output></div>"
+        f"<output>{html.escape(values[start])}</output></div>"
     )

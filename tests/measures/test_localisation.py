@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage.measure import label, regionprops
 from sklearn.metrics import jaccard_score
 
-from featlib.measures.localisation import box_accuracy, box_iou, largest_box, mask_iou, pointing_game
+from featlib.measures.localisation import box_accuracy, box_iou, filled, largest_box, mask_iou, pointing_game
 
 
 def discs(batch=5, size=40, seed=0):
@@ -76,6 +76,53 @@ def test_box_accuracy_ignores_specks_outside_the_largest_part():
     assert box_accuracy(maps, masks).tolist() == [1.0]
 
 
+def test_filled_is_the_union():
+    boxes = torch.tensor([[1, 2, 4, 5], [3, 4, 6, 8]])
+    rows, columns = np.mgrid[:7, :9]
+    inside = [(a <= rows) & (rows < c) & (b <= columns) & (columns < d) for a, b, c, d in boxes.tolist()]
+    np.testing.assert_array_equal(filled(boxes, 7, 9).numpy(), np.logical_or(*inside))
+    assert not filled(boxes[:0], 7, 9).any()
+    assert largest_box(filled(boxes[:1], 7, 9)) == (1, 2, 4, 5)
+
+
+def test_box_accuracy_takes_the_best_of_several_boxes():
+    """Two objects side by side are one part of the mask, of which a map of one of them is only half."""
+    boxes = torch.tensor([[2, 2, 10, 10], [2, 10, 10, 18], [15, 15, 16, 16]])
+    masks = filled(boxes, 20, 20)[None]
+    one, both = filled(boxes[1:2], 20, 20)[None].float(), filled(boxes[:2], 20, 20)[None].float()
+    assert (box_accuracy(one, masks).item(), box_accuracy(both, masks).item()) == (0, 1)
+    assert box_accuracy(one, masks, boxes=[boxes]).item() == 1
+    assert box_accuracy(both, masks, boxes=[boxes]).item() == 0
+    assert box_accuracy(both, masks, 0.49, boxes=[boxes]).item() == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_box_accuracy_with_the_box_of_each_mask_is_the_same(seed):
+    """And each further box can only help, at one threshold."""
+    maps, masks = discs(4, seed=seed)
+    boxes = [torch.tensor([largest_box(mask)]) for mask in masks]
+    assert torch.equal(box_accuracy(maps, masks, boxes=boxes), box_accuracy(maps, masks))
+    more = [torch.cat([own, torch.tensor([[0, 0, 9, 9]])]) for own in boxes]
+    assert (box_accuracy(maps, masks, 0.5, (0.4,), more) >= box_accuracy(maps, masks, 0.5, (0.4,))).all()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[[0, 0, 2, 2]]], "boxes of 1 images for 2 maps"),
+        ([[[0, 0, 2, 2]], torch.empty(0, 4, dtype=torch.long)], "image 1 has no box: leave out"),
+        ([[[0, 0, 2, 2]], [[0, 0, 41, 2]]], "image 1 has a box that is empty or leaves its 40 x 40 pixels"),
+        ([[[-1, 0, 2, 2]], [[0, 0, 2, 2]]], "image 0 has a box that is empty or leaves"),
+        ([[[0, 0, 2, 2]], [[0, 5, 2, 5]]], "image 1 has a box that is empty"),
+    ],
+)
+def test_bad_boxes_are_named(boxes, message):
+    maps, masks = discs(2)
+    with pytest.raises(ValueError, match=message):
+        box_accuracy(maps, masks, boxes=[torch.as_tensor(own) for own in boxes])
+
+
 def test_perfect_and_hopeless_maps():
     _, masks = discs()
     perfect, hopeless = masks.float(), (~masks).float()
@@ -116,3 +163,18 @@ def test_bad_input_is_named(measure):
     with pytest.raises(ValueError, match=r"mask\(s\) \[1\] are empty"):
         measure(maps, masks & torch.tensor([True, False])[:, None, None])
     assert measure(maps[:0], masks[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [1, 19, 127, 300])
+def test_the_histogram_counts_what_a_comparison_for_each_threshold_counts(count):
+    generator = torch.Generator().manual_seed(count)
+    maps = torch.rand(3, 11, 13, generator=generator)
+    masks = torch.rand(3, 11, 13, generator=generator) > 0.4
+    thresholds = tuple(maps.flatten()[:count].tolist())  # on values that occur, in no order
+    thresholds = (*thresholds, *(step / 301 for step in range(count - len(thresholds))))
+    per_threshold = []
+    for threshold in thresholds:
+        inside = maps > threshold
+        per_threshold.append((inside & masks).sum((1, 2)) / (inside | masks).sum((1, 2)))
+    table = torch.stack(per_threshold)
+    torch.testing.assert_close(mask_iou(maps, masks, thresholds), table[table.mean(1).argmax()])

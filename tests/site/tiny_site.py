@@ -195,6 +195,7 @@ def touchable():
     ]
     grid = widgets.frames(states, {"tone": ["bright", "dark"], "colour": list(shades)}, "One field in several colours")
     other = widgets.frames(states[:2], {"leaf": ["poppy", "moss"]}, "Another field, of leaves and flowers")
+    heat = widgets.heatmaps(heat_scenes(), (48, 64), "Maps of two methods over two pictures")
     noise = figures.picture(np.random.default_rng(0).random((90, 120, 3)), "Noise in every colour, for its weight.")
     wide = pd.DataFrame({f"column number {n}": [n, n * 1000] for n in range(12)}, index=["first", "second"])
     styled = wide.style.set_caption("A table that is wider than a telephone")
@@ -202,11 +203,35 @@ def touchable():
         prose(MARKDOWN_FOR_BROWSERS),
         code("widgets.frames(...)", display({"text/html": grid.html(), "text/plain": "frames"})),
         code("widgets.frames(others)", display({"text/html": other.html(), "text/plain": "frames"})),
+        code("widgets.heatmaps(...)", display({"text/html": heat.html(), "text/plain": "heat maps"})),
         code("noise", display({"text/html": noise.html(), "text/plain": "noise"})),
         code("wide", display({"text/html": wide.to_html(), "text/plain": "table"})),
         code("styled", display({"text/html": styled.to_html(table_uuid="styled"), "text/plain": "table"})),
         code(f"value = {' + '.join(str(n) for n in range(90))}"),
     ]
+
+
+def heat_scenes():
+    """Two pictures under two layers and two methods, one of which asks for a class; the second has a mask."""
+    from featlib import figures, widgets
+
+    random = np.random.default_rng(5)
+    mask = np.zeros((48, 64), dtype=bool)
+    mask[10:30, 20:50] = True
+    mask[40:44, 2:9] = True
+    scenes = []
+    for name, inside in (("meadow", None), ("harbour", mask)):
+        maps = {
+            layer: {
+                "asks": random.random((3, *shape)).astype(np.float32),
+                "any": random.random((1, *shape)).astype(np.float32),
+            }
+            for layer, shape in (("deep", (6, 8)), ("early", (24, 32)))
+        }
+        image = figures.picture(random.random((48, 64, 3)), f"Noise in the place of a {name} in colours.")
+        classes = [f"{name} {word}" for word in ("grass", "boat", "cloud")]
+        scenes.append(widgets.Scene(name, image, classes, maps, f"The {name} and its maps.", inside))
+    return scenes
 
 
 MARKDOWN_FOR_BROWSERS = """## Touch it
