@@ -56,12 +56,13 @@ class Contexts:
         return 4 * self.label + 2 * self.ground + self.bystander
 
 
-def kinds(held_out: bool = False, share: float = 0.6) -> Kinds:
+def kinds(held_out: bool = False, share: float = 0.6, found: Sequence[Stamp] | None = None) -> Kinds:
     """The cut-outs and photographs; what is shown in training is not in the part that is held out.
 
     Args:
         held_out: which part.
         share: of the objects of each class that are for training.
+        found: all stamps, if they have been read before; None reads them.
 
     Raises:
         ValueError: if a part would be empty.
@@ -69,7 +70,7 @@ def kinds(held_out: bool = False, share: float = 0.6) -> Kinds:
     """
     if not 0 < share < 1:
         raise ValueError(f"share must lie strictly between 0 and 1, got {share}")
-    found = stamps()
+    found = stamps() if found is None else found
     order = np.random.default_rng(0)
 
     def part(folder: str) -> list[Stamp]:
