@@ -56,12 +56,13 @@ class Contexts:
         return 4 * self.label + 2 * self.ground + self.bystander
 
 
-def kinds(held_out: bool = False, share: float = 0.6) -> Kinds:
+def kinds(held_out: bool = False, share: float = 0.6, found: Sequence[Stamp] | None = None) -> Kinds:
     """The cut-outs and photographs; what is shown in training is not in the part that is held out.
 
     Args:
         held_out: which part.
         share: of the objects of each class that are for training.
+        found: all stamps, if they have been read before; None reads them.
 
     Raises:
         ValueError: if a part would be empty.
@@ -69,7 +70,7 @@ def kinds(held_out: bool = False, share: float = 0.6) -> Kinds:
     """
     if not 0 < share < 1:
         raise ValueError(f"share must lie strictly between 0 and 1, got {share}")
-    found = stamps()
+    found = stamps() if found is None else found
     order = np.random.default_rng(0)
 
     def part(folder: str) -> list[Stamp]:
@@ -102,25 +103,40 @@ def in_context(made_of: Kinds, n: int, agree: float = 0.95, size: int = 32, seed
     if not 0 <= agree <= 1 or size < 8:
         raise ValueError(f"agree must lie in [0, 1] and size be 8 or more, got {agree} and {size}")
     images, rows = torch.empty(n, 3, size, size), []
+    objects = [_Cuts(stamps, round(0.7 * size)) for stamps in made_of.objects]
+    bystanders = [_Cuts(stamps, round(0.35 * size)) for stamps in made_of.bystanders]
     for scene in range(n):
         random = np.random.default_rng([seed, scene])
         label = int(random.integers(2))
         ground, bystander = (label if random.random() < agree else 1 - label for _ in range(2))
-        photographs, objects = made_of.grounds[ground], made_of.objects[label]
+        photographs = made_of.grounds[ground]
         image = random_square(photographs[int(random.integers(len(photographs)))].image, size, random)
-        _place(objects, image, random, round(0.7 * size), corner=False)
-        _place(made_of.bystanders[bystander], image, random, round(0.35 * size), corner=True)
+        _place(objects[label], image, random, corner=False)
+        _place(bystanders[bystander], image, random, corner=True)
         images[scene] = image
         rows.append((label, ground, bystander))
     label_, ground_, bystander_ = torch.tensor(rows, dtype=torch.long).reshape(-1, 3).unbind(1)
     return Contexts(images, label_, ground_, bystander_)
 
 
-def _place(
-    choice: Sequence[Stamp], image: Float[Tensor, "3 size size"], random: np.random.Generator, side: int, corner: bool
-) -> None:
+class _Cuts:
+    """Cut-outs at one size. Each is resized when it is first asked for, and once: that costs more than a scene."""
+
+    def __init__(self, stamps: Sequence[Stamp], side: int) -> None:
+        self._stamps, self._side = stamps, side
+        self._made: dict[int, Float[Tensor, "4 height width"]] = {}
+
+    def draw(self, random: np.random.Generator) -> Float[Tensor, "4 height width"]:
+        """One of them at random; not to be changed."""
+        place = int(random.integers(len(self._stamps)))
+        if place not in self._made:
+            self._made[place] = _resized(self._stamps[place].rgba, self._side)
+        return self._made[place]
+
+
+def _place(choice: _Cuts, image: Float[Tensor, "3 size size"], random: np.random.Generator, corner: bool) -> None:
     """Paste one cut-out, near the middle or into the lower right corner."""
-    cut = _resized(choice[int(random.integers(len(choice)))].rgba, side)
+    cut = choice.draw(random)
     size, (height, width) = image.shape[1], cut.shape[1:]
     if corner:
         _blend(cut, image, size - height, size - width)

@@ -7,6 +7,7 @@ the composite under an augmentation that moves it, changes its brightness, adds 
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,20 +80,34 @@ class DigitOnGarment:
         Raises:
             ValueError: if ``drop`` is no probability.
         """
-        if not 0 <= drop <= 1:
-            raise ValueError(f"drop must lie in [0, 1], got {drop}")
+        return self.views_at(rows, [drop], generator)[0]
+
+    def views_at(
+        self, rows: Int[Tensor, " batch"], drops: Sequence[float], generator: torch.Generator
+    ) -> Float[Tensor, "rates 2 batch 784"]:
+        """:meth:`views` at several rates from the same draws: they differ in the digits that are lost, and only there.
+
+        Raises:
+            ValueError: if a rate is no probability.
+        """
+        if not all(0 <= drop <= 1 for drop in drops):
+            raise ValueError(f"drop must lie in [0, 1], got {list(drops)}")
         many, device = (2, len(rows)), self.bare.device
         random = torch.rand(*many, 2, generator=generator).to(device)
         shift = torch.randint(2 * SHIFT + 1, (*many, 2), generator=generator).to(device)
-        noise = NOISE * torch.randn(*many, 784, generator=generator).to(device)
-        gone = (random[..., :1] < drop)[..., None]
-        pictures = torch.where(gone, self.bare[rows], self.marked[rows])
-        padded = functional.pad(pictures, (SHIFT,) * 4).flatten(2)
+        noise = torch.randn(*many, 784, generator=generator).mul_(NOISE).to(device)
         side = torch.arange(28, device=device)
         wide = 28 + 2 * SHIFT
         within = (side[:, None] * wide + side).flatten()
-        moved = padded.gather(2, within + (shift[..., :1] * wide + shift[..., 1:]))
-        return moved * (1 - BRIGHTNESS + 2 * BRIGHTNESS * random[..., 1:]) + noise
+        place = within + (shift[..., :1] * wide + shift[..., 1:])
+        bright = 1 - BRIGHTNESS + 2 * BRIGHTNESS * random[..., 1:]
+
+        def seen(pictures: Tensor) -> Tensor:
+            padded = functional.pad(pictures[rows], (SHIFT,) * 4).flatten(1)
+            return padded.expand(2, -1, -1).gather(2, place).mul_(bright).add_(noise)
+
+        gone = random[..., :1] < torch.tensor(drops, device=device)[:, None, None, None]
+        return torch.where(gone, seen(self.bare), seen(self.marked))
 
 
 def paste_digits(garments: Garments, split: Literal["train", "test"] = "train", seed: int = 0) -> DigitOnGarment:

@@ -6,14 +6,26 @@ flow keeps them balanced :cite:p:`saxe2014exact`. Every parameter has an axis of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["DeepLinear"]
+__all__ = ["DeepLinear", "gains", "maps"]
+
+Weight = Float[Tensor, "starts d d"]
+
+
+def maps(weights: Iterable[Weight]) -> list[Weight]:
+    r"""What each layer has made of the input: :math:`W_l \cdots W_1` for :math:`l = 1, \dots, L`."""
+    return list(accumulate(weights, lambda product, weight: weight @ product))
+
+
+def gains(weights: Iterable[Weight]) -> Float[Tensor, "starts layers d"]:
+    r"""How much of each feature is left after each layer: the length of :math:`W_l \cdots W_1 v_i`."""
+    return torch.stack([made.norm(dim=-2) for made in maps(weights)], 1)
 
 
 class DeepLinear(nn.Module):
@@ -45,21 +57,17 @@ class DeepLinear(nn.Module):
         drawn = [_start(d, layers, scale, seed, balanced) for seed in seeds]
         self.weights = nn.ParameterList([torch.stack(layer) for layer in zip(*drawn, strict=True)])
 
-    def maps(self) -> list[Float[Tensor, "starts d d"]]:
-        r"""What each layer has made of the input, :math:`W_l \cdots W_1` for :math:`l = 1, \dots, L`."""
-        product, found = None, []
-        for weight in self.weights:
-            product = weight if product is None else weight @ product
-            found.append(product)
-        return found
+    def maps(self) -> list[Weight]:
+        """What each layer has made of the input: :func:`maps` of the weights."""
+        return maps(self.weights)
 
     def forward(self, x: Float[Tensor, "*starts batch d"]) -> Float[Tensor, "*starts batch d"]:
         """The output for each row."""
         return x @ self.maps()[-1].mT
 
     def gains(self) -> Float[Tensor, "starts layers d"]:
-        r"""How much of each feature is left after each layer: the length of :math:`W_l \cdots W_1 v_i`."""
-        return torch.stack([made.norm(dim=-2) for made in self.maps()], 1)
+        """How much of each feature is left after each layer: :func:`gains` of the weights."""
+        return gains(self.weights)
 
     def imbalance(self) -> Float[Tensor, " starts"]:
         r"""The largest :math:`\lVert W_{l+1}^\top W_{l+1} - W_l W_l^\top \rVert_F` of two neighbouring layers."""

@@ -7,7 +7,7 @@ import torch
 from featlib.data import sources
 from featlib.data.contexts import Kinds, in_context, kinds
 from featlib.data.photographs import Photograph
-from featlib.data.stamps import Stamp
+from featlib.data.stamps import Stamp, stamps
 
 
 def stamp(colour):
@@ -64,6 +64,8 @@ def test_no_object_is_in_both_parts():
         names = [{stamp.name for stamp in part} for part in (a, b)]
         assert all(names)
         assert not names[0] & names[1]
+    again = kinds(held_out=True, found=stamps())
+    assert [s.name for part in again.objects for s in part] == [s.name for part in second.objects for s in part]
     found = in_context(first, 4)
     assert 0 <= float(found.images.min()) <= float(found.images.max()) <= 1
 

@@ -86,6 +86,17 @@ def test_both_views_and_all_pictures_differ_and_seeds_repeat():
     assert torch.equal(first, again)
 
 
+def test_rates_differ_in_the_digits_they_lose_and_only_there():
+    data, rows, rates = paste_digits(garments(), "train"), torch.arange(20), [0.0, 0.2, 0.5, 1.0]
+    together = data.views_at(rows, rates, torch.Generator().manual_seed(1))
+    for rate, views in zip(rates, together, strict=True):
+        assert torch.equal(views, data.views(rows, rate, torch.Generator().manual_seed(1)))
+    kept = (together == together[0]).all(-1).flatten(1).double().mean(1)
+    assert kept[0] == 1
+    assert kept[3] == 0
+    assert kept[1] > kept[2]
+
+
 def test_coarse_groups_hold_every_class_once():
     assert sorted(c for classes in COARSE.values() for c in classes) == list(range(10))
     assert coarse(torch.arange(10)).bincount().tolist() == [4, 1, 1, 3, 1]
