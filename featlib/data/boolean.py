@@ -140,6 +140,8 @@ def coins(seeds: Int[Tensor, " seeds"], start: int, count: int, bits: int) -> Bo
 
 HELD_OUT = 2**40
 """Where evaluation begins in each stream, far behind what any training reads."""
+BLOCK = 2**14
+"""Examples of all seeds that are counted at a time."""
 
 
 class Tasks:
@@ -175,6 +177,7 @@ class Tasks:
             if need > bits:
                 raise ValueError(f"{' + '.join(task)} read {need} disjoint bits, there are {bits}")
         self._streams = torch.tensor(self.seeds, device=device)
+        self._block: tuple[tuple[int, int], Tensor, Tensor] | None = None
 
     @property
     def row_seeds(self) -> list[int]:
@@ -195,20 +198,30 @@ class Tasks:
     def batch(
         self, step: int, size: int
     ) -> tuple[Float[Tensor, "rows size bits"], Float[Tensor, "rows size features"]]:
-        """Inputs in {-1, 1} and labels in {0, 1} of one training step."""
-        return self._at(step * size, size)
+        """Inputs in {-1, 1} and labels in {0, 1} of one training step.
+
+        Several steps are counted at a time and kept: on small batches the calls cost more than the arithmetic.
+        """
+        together = max(1, BLOCK // (size * len(self.seeds)))
+        block, place = divmod(step, together)
+        if self._block is None or self._block[0] != (block, size):
+            self._block = ((block, size), *self._at(block * together * size, together * size))
+        _, inputs, labels = self._block
+        own = slice(place * size, (place + 1) * size)
+        return inputs[:, own].repeat(len(self.tasks), 1, 1), labels[:, own].clone()
 
     def held_out(
         self, size: int, which: int = 0
     ) -> tuple[Float[Tensor, "rows size bits"], Float[Tensor, "rows size features"]]:
         """The same from a part of the streams that no training reads; another ``which``, other inputs."""
-        return self._at(HELD_OUT * (1 + which), size)
+        inputs, labels = self._at(HELD_OUT * (1 + which), size)
+        return inputs.repeat(len(self.tasks), 1, 1), labels
 
     def _at(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        """Inputs and labels from a place in the streams."""
+        """Inputs of each seed, and labels of each row, from a place in the streams."""
         flips = coins(self._streams, start, size, self.bits)
         labels = torch.cat([torch.stack([*_values(task, flips)], -1) for task in self.tasks])
-        return (2 * flips.float() - 1).repeat(len(self.tasks), 1, 1), labels.float()
+        return 2 * flips.float() - 1, labels.float()
 
 
 def _values(task: Sequence[str], flips: Bits) -> Iterable[Bool[Tensor, "*batch"]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -96,4 +98,10 @@ def _read(split: str, kind: str) -> np.ndarray:
     """The bytes of one file behind its header."""
     dimensions = 3 if kind == "images" else 1
     path = sources.folder("fashion-mnist") / f"{_PREFIX[split]}-{kind}-idx{dimensions}-ubyte.gz"
-    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=_HEADER[kind])
+    return _unpacked(path, path.stat().st_mtime_ns, _HEADER[kind])
+
+
+@lru_cache(maxsize=4)
+def _unpacked(path: Path, _written: int, header: int) -> np.ndarray:
+    """The same, unpacked once: chapters ask for a part for each of their seeds."""
+    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)

@@ -125,8 +125,8 @@ def _resized(rgba: UInt8[np.ndarray, "height width 4"], side: int) -> Rgba:
 
     Colours are multiplied before resizing, so that what is stored under transparent pixels does not bleed in.
     """
-    pixels = torch.from_numpy(rgba).permute(2, 0, 1).float() / 255
-    pixels = torch.cat([pixels[:3] * pixels[3:], pixels[3:]])
+    pixels = torch.from_numpy(rgba).permute(2, 0, 1).contiguous().float().div_(255)
+    pixels[:3] *= pixels[3:]
     height, width = pixels.shape[1:]
     scale = side / max(height, width)
     new = (max(1, round(height * scale)), max(1, round(width * scale)))

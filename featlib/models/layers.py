@@ -117,8 +117,11 @@ class Patches(nn.Module):
                 f"images must be (batch, {', '.join(map(str, self.wants))}), got {tuple(images.shape)}: "
                 "resize them, or build the network with their size= and channels="
             )
-        tokens: Tensor = self.conv(images).flatten(2).mT
-        return tokens
+        (channels, size, _), side = self.wants, self.conv.kernel_size[0]
+        across = size // side
+        cut = images.reshape(-1, channels, across, side, across, side).permute(0, 2, 4, 1, 3, 5)
+        # no patches overlap, so one matrix product does what the convolution does, in less time
+        return functional.linear(cut.reshape(len(images), across**2, -1), self.conv.weight.flatten(1), self.conv.bias)
 
 
 def check_sizes(config: Any) -> None:

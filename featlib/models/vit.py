@@ -21,6 +21,7 @@ zeros lets no gradient through to the layers whose activations are to be watched
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -101,6 +102,15 @@ class Attention(nn.Module):
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 
+    def first(self, x: Tokens) -> Float[Tensor, "batch 1 width"]:
+        """What ``forward`` gives for the first token, without asking what the others would read."""
+        weight, bias, width = self.query_key_value.weight, self.query_key_value.bias, x.shape[-1]
+        query = functional.linear(x[:, :1], weight[:width], bias[:width]).reshape(len(x), 1, self.heads, -1)
+        others = functional.linear(x, weight[width:], bias[width:]).reshape(*x.shape[:2], 2, self.heads, -1)
+        mixed = functional.scaled_dot_product_attention(query.transpose(1, 2), *others.permute(2, 0, 3, 1, 4))
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
 
 class Block(nn.Module):
     """Attention, then a perceptron; each reads the normalised stream and adds to it."""
@@ -115,6 +125,12 @@ class Block(nn.Module):
     def forward(self, x: Tokens) -> Tokens:
         """The residual stream after both."""
         x = x + self.attention(self.attention_norm(x))
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
+
+    def first(self, x: Tokens) -> Float[Tensor, "batch 1 width"]:
+        """What ``forward`` gives for the first token; the perceptron sees that one alone."""
+        x = x[:, :1] + self.attention.first(self.attention_norm(x))
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
 
@@ -149,7 +165,23 @@ class ReluViT(nn.Module):
         Raises:
             ValueError: for pictures of another size.
         """
-        patches = self.patches(images)
-        tokens = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], 1) + self.positions
-        logits: Tensor = self.head(self.norm(self.blocks(tokens))[:, 0])
+        logits: Tensor = self.head(self.norm(self.blocks(self._tokens(images)))[:, 0])
         return logits
+
+    def logits(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
+        """The same logits with less work, to train on: the last block is computed for the class token alone.
+
+        Nobody reads its other tokens, and no gradient comes from them. Who watches the last block should call the model
+        itself: here its perceptron sees one token of each picture.
+
+        Raises:
+            ValueError: for pictures of another size.
+        """
+        tokens: Tensor = self.blocks[:-1](self._tokens(images))
+        logits: Tensor = self.head(self.norm(cast("Block", self.blocks[-1]).first(tokens))[:, 0])
+        return logits
+
+    def _tokens(self, images: Tensor) -> Tokens:
+        """Class token and patches, with their positions."""
+        patches = self.patches(images)
+        return torch.cat([self.class_token.expand(len(patches), -1, -1), patches], 1) + self.positions

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from featlib.models.mlp import MLP, keep_largest
+from featlib.models.mlp import MLP, MLPConfig, keep_largest
 
 __all__ = ["Batches", "History", "adam", "cross_entropy", "momentum", "one_by_one", "train"]
 
@@ -84,12 +84,11 @@ def train(
     """
     if not 0 <= dropout < 1 or steps < 1 or every < 1:
         raise ValueError(f"dropout must lie in [0, 1), steps and every be positive; got {dropout}, {steps}, {every}")
-    history = History()
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+    history, parts = History(), None
     for step in tqdm(range(first, first + steps), leave=False, mininterval=1, desc=f"{len(model)} networks"):
         x, y, *weight = batches(step)
-        logits = _gradients(model, x, y, weight[0] if weight else None, dropout)
+        parts = parts or _parts(model, x)
+        logits = _gradients(model, parts, x, y, weight[0] if weight else None, dropout)
         optimiser.step()
         done = step + 1 - first
         if done % every == 0 or done == steps:
@@ -111,8 +110,38 @@ def cross_entropy(
     return (loss if weight is None else loss * weight).mean(-2)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Networks that go through the layers together: views of their parameters and gradients, made once for all steps.
+
+    For small networks making views would cost as much as the arithmetic.
+    """
+
+    rows: slice
+    weights: list[Tensor]
+    biases: list[Tensor]
+    turned: list[Tensor]
+    into_weights: list[Tensor]
+    into_biases: list[Tensor]
+
+
+def _parts(model: MLP, x: Tensor) -> list[_Part]:
+    """The networks of a stack, as many together as fit a core's cache with batches like ``x``; gradients are new."""
+    together = max(1, CACHE // (x.element_size() * x.shape[1] * sum(model.config.sizes)))
+    together = len(model) if x.is_cuda else together
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    parts = []
+    for start in range(0, len(model), together):
+        rows = slice(start, start + together)
+        weights, biases = ([p.detach()[rows] for p in group] for group in (model.weights, model.biases))
+        into = ([p.grad[rows] for p in group] for group in (model.weights, model.biases))
+        parts.append(_Part(rows, weights, biases, [weight.mT for weight in weights], *into))
+    return parts
+
+
 def _gradients(
-    model: MLP, x: Tensor, y: Tensor, weight: Tensor | None, dropout: float
+    model: MLP, parts: list[_Part], x: Tensor, y: Tensor, weight: Tensor | None, dropout: float
 ) -> Float[Tensor, "networks batch outputs"]:
     """Write the gradients of all networks; their logits."""
     if y.shape != (len(model), x.shape[1], model.config.outputs):
@@ -121,40 +150,40 @@ def _gradients(
             f"batches {tuple(x.shape)}"
         )
     logits = []
-    together = max(1, CACHE // (x.element_size() * x.shape[1] * sum(model.config.sizes)))
-    together = len(model) if x.is_cuda else together
     counts = None if weight is None else weight.expand_as(y)
-    for start in range(0, len(model), together):
-        part = slice(start, start + together)
-        layers = _forward(model, x[part], part, dropout)
-        _backward(model, layers, y[part], None if counts is None else counts[part], part, dropout)
+    for part in parts:
+        layers = _forward(model.config, part, x[part.rows], dropout)
+        own = None if counts is None else counts[part.rows]
+        _backward(model.config, part, layers, y[part.rows], own, dropout)
         logits.append(layers[-1])
-    return torch.cat(logits)
+    return torch.cat(logits) if len(logits) > 1 else logits[0]
 
 
-def _forward(model: MLP, x: Tensor, part: slice, dropout: float) -> list[Tensor]:
+def _forward(config: MLPConfig, part: _Part, x: Tensor, dropout: float) -> list[Tensor]:
     """Input, hidden layers and logits of some networks."""
-    layers, last = [x], len(model.weights) - 1
-    for index, (weight, bias) in enumerate(zip(model.weights, model.biases, strict=True)):
-        layer = torch.baddbmm(bias[part], layers[-1], weight[part].mT)
+    layers, last = [x], len(part.weights) - 1
+    for index, (turned, bias) in enumerate(zip(part.turned, part.biases, strict=True)):
+        layer = torch.baddbmm(bias, layers[-1], turned)
         if index < last:
-            layer = keep_largest(layer.relu_(), model.config.topk)
+            layer = keep_largest(layer.relu_(), config.topk)
             layer = functional.dropout(layer, dropout, inplace=True) if dropout else layer
         layers.append(layer)
     return layers
 
 
-def _backward(model: MLP, layers: list[Tensor], y: Tensor, weight: Tensor | None, part: slice, dropout: float) -> None:
+def _backward(
+    config: MLPConfig, part: _Part, layers: list[Tensor], y: Tensor, weight: Tensor | None, dropout: float
+) -> None:
     """Gradients of some networks, into their parameters."""
-    likely = layers[-1].softmax(-1) if model.config.classes else layers[-1].sigmoid()
+    likely = layers[-1].softmax(-1) if config.classes else layers[-1].sigmoid()
     flow = (likely - y) / y.shape[1]
     if weight is not None:
         flow *= weight
-    for index in reversed(range(len(model.weights))):
-        torch.bmm(flow.mT, layers[index], out=model.weights[index].grad[part])
-        torch.sum(flow, 1, keepdim=True, out=model.biases[index].grad[part])
+    for index in reversed(range(len(part.weights))):
+        torch.bmm(flow.mT, layers[index], out=part.into_weights[index])
+        torch.sum(flow, 1, keepdim=True, out=part.into_biases[index])
         if index:
-            flow = torch.bmm(flow, model.weights[index][part])
+            flow = torch.bmm(flow, part.weights[index])
             # a unit that is silent, by its nonlinearity, its rank or by dropout, passes nothing on
             torch.ops.aten.threshold_backward.grad_input(flow, layers[index], 0, grad_input=flow)
             if dropout:

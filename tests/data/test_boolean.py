@@ -126,6 +126,17 @@ def test_steps_and_held_out_rows_differ():
     assert len(rows) == 160
 
 
+@pytest.mark.parametrize("size", [1, 64, 3000, 2**14 + 1])
+def test_steps_come_from_their_place_in_the_streams_in_any_order(size):
+    tasks = Tasks([("lin", "xor"), ("and_2", "lin")], seeds=[5, 2], bits=4)
+    for step in (7, 0, 1, 2, 130, 1):
+        x, y = tasks.batch(step, size)
+        bits = coins(torch.tensor([5, 2]), step * size, size, 4)
+        assert torch.equal(x > 0, torch.cat([bits, bits]))
+        assert torch.equal(y[:2, :, 1] > 0, bits[..., 1] ^ bits[..., 2])
+        x.zero_(), y.zero_()  # the caller's own
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

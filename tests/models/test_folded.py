@@ -6,7 +6,8 @@ from torch import nn
 
 from featlib.explain.objectives import Channel
 from featlib.models import build
-from featlib.models.folded import Pointwise, folded
+from featlib.models.folded import Lopsided, Pointwise, folded
+from featlib.models.layers import SameConv2d
 
 NAMES = ("efficientnet-lite0", "mobilenet-v2")
 
@@ -70,6 +71,26 @@ def test_a_pointwise_convolution_is_a_matrix_product_in_either_layout(bias):
     maps = torch.randn(2, 5, 3, 4, dtype=torch.float64)
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.testing.assert_close(Pointwise(conv)(maps.contiguous(memory_format=layout)), conv(maps))
+
+
+@pytest.mark.parametrize("sides", [(8, 12), (9, 12), (7, 7)])
+@pytest.mark.parametrize("kernel", [3, 5, (5, 3)])
+def test_uneven_padding_is_the_same_without_a_padded_copy(kernel, sides):
+    torch.manual_seed(0)
+    conv = SameConv2d(6, 6, kernel, 2, groups=6).double()
+    maps = torch.randn(2, 6, *sides, dtype=torch.float64, requires_grad=True)
+    plain, ours = conv(maps), Lopsided(conv)(maps)
+    torch.testing.assert_close(ours, plain)
+    slopes = [torch.autograd.grad(out.square().sum(), maps)[0] for out in (plain, ours)]
+    torch.testing.assert_close(*slopes)
+
+
+def test_only_uneven_padding_is_rewritten():
+    kinds = {name: isinstance(part, Lopsided) for name, part in folded(network(NAMES[0])).named_modules()}
+    assert kinds["stem.conv"]
+    assert kinds["blocks.1.depthwise.conv"]
+    assert not kinds["blocks.2.depthwise.conv"]
+    assert not any(isinstance(part, Lopsided) for part in folded(network(NAMES[1])).modules())
 
 
 def test_a_network_in_training_mode_is_refused():

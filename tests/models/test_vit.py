@@ -136,6 +136,18 @@ def test_every_parameter_learns():
         assert parameter.grad.abs().max() > 0, name
 
 
+@pytest.mark.parametrize("overrides", [{}, {"topk": 9}, {"depth": 1}])
+def test_logits_without_the_other_tokens_and_their_gradients_are_the_same(overrides):
+    model, images = small(**overrides).double(), torch.rand(5, 3, 12, 12, dtype=torch.float64)
+    found = []
+    for logits in (model(images), model.logits(images)):
+        model.zero_grad()
+        logits.logsumexp(-1).sum().backward()
+        found.append((logits, *(parameter.grad.clone() for parameter in model.parameters())))
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain)
+
+
 def test_random_weights_follow_the_seed():
     first, again, other = (small(seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)

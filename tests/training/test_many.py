@@ -76,7 +76,7 @@ def test_gradients_with_topk_are_automatic_ones():
     many.cross_entropy(model(x), y, None, False).sum().backward()
     wanted = [parameter.grad.clone() for parameter in model.parameters()]
     with torch.no_grad():
-        many._gradients(model, x, y, None, 0.0)
+        many._gradients(model, many._parts(model, x), x, y, None, 0.0)
     for ours, parameter in zip(wanted, model.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, ours)
     assert all(int((layer > 0).sum(-1).max()) == 3 for layer in model.hidden(x))
@@ -93,12 +93,10 @@ def test_single_precision_agrees_to_five_digits():
 def test_gradients_with_dropout_are_those_of_the_same_masks():
     """The hand-written backward pass against automatic gradients through the very layers that were drawn."""
     model = stack()
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
     x, y = doubled(0)
     torch.manual_seed(5)
     with torch.no_grad():
-        many._gradients(model, x, y, None, 0.4)
+        many._gradients(model, many._parts(model, x), x, y, None, 0.4)
     found = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
     torch.manual_seed(5)

@@ -7,6 +7,8 @@ leads to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +20,7 @@ Vectors = Float[Tensor, "batch channel 2 height width"]
 
 STEP = 1 / 8
 """One over a bound of the largest eigenvalue of differences times their transpose."""
-TOGETHER = 1 << 16
+TOGETHER = 1 << 15
 """Pixels that are worked on together: their seven arrays fit the second-level cache of one core."""
 
 
@@ -67,28 +69,46 @@ def _project(y: Tensor, weight: Tensor, iterations: int, dual: Tensor, x: Tensor
     _onto(p, inverse, norm := torch.empty_like(y))
     p *= weight > 0
     q, new = p.clone(), torch.empty_like(p)
+    # views once, not in every step: on small pictures making them costs as much as the arithmetic
+    (above, below), (before, behind) = (x[:, :-1], x[:, 1:]), (x[..., :-1], x[..., 1:])
+    down, right = norm[:, 1:], norm[..., 1:]  # one array lent for both differences
+    of_q, of_p, of_new = _halves(q), _halves(p), _halves(new)
+    primal = _primal(y, x)
     for beta in momenta(iterations):
-        _primal(y, q, x)
-        torch.sub(x[:, 1:], x[:, :-1], out=norm[:, 1:])  # one array lent for both differences
-        new.copy_(q)
-        new[0, :, :-1].add_(norm[:, 1:], alpha=STEP)
-        torch.sub(x[..., 1:], x[..., :-1], out=norm[..., 1:])
-        new[1, ..., :-1].add_(norm[..., 1:], alpha=STEP)
+        primal(of_q[:2])
+        torch.sub(below, above, out=down)
+        torch.add(of_q[0], down, alpha=STEP, out=of_new[0])
+        torch.sub(behind, before, out=right)
+        torch.add(of_q[1], right, alpha=STEP, out=of_new[1])
+        for rim, old in zip(of_new[2:], of_q[2:], strict=True):
+            rim.copy_(old)
         _onto(new, inverse, norm)
         torch.lerp(p, new, 1 + beta, out=q)
-        p, new = new, p
+        p, new, of_p, of_new = new, p, of_new, of_p
     p *= weight > 0
-    _primal(y, p, x)
+    primal(of_p[:2])
     dual.copy_(p.movedim(0, 1))
 
 
-def _primal(y: Tensor, p: Tensor, x: Tensor) -> None:
-    r"""Fill in :math:`x = y + \mathrm{div}\, p`; the last row of ``p[0]`` and last column of ``p[1]`` are not read."""
-    torch.add(y[:, :-1], p[0, :, :-1], out=x[:, :-1])
-    x[:, -1] = y[:, -1]
-    x[:, 1:] -= p[0, :, :-1]
-    x[..., :-1] += p[1, ..., :-1]
-    x[..., 1:] -= p[1, ..., :-1]
+def _halves(p: Tensor) -> list[Tensor]:
+    """Views of what a picture depends on, down and to the right; then of the last row and column, which it does not."""
+    return [p[0, :, :-1], p[1, ..., :-1], p[0, :, -1:], p[1, ..., -1:]]
+
+
+def _primal(y: Tensor, x: Tensor) -> Callable[[list[Tensor]], None]:
+    r"""A function that fills in :math:`x = y + \mathrm{div}\, p`, given the two parts of :math:`p` that count."""
+    (above, last), below = (x[:, :-1], x[:, -1]), x[:, 1:]
+    before, behind = x[..., :-1], x[..., 1:]
+    y_above, y_last = y[:, :-1], y[:, -1]
+
+    def fill(p: list[Tensor]) -> None:
+        torch.add(y_above, p[0], out=above)
+        last.copy_(y_last)
+        below.sub_(p[0])
+        before.add_(p[1])
+        behind.sub_(p[1])
+
+    return fill
 
 
 def _onto(p: Tensor, inverse: Tensor, norm: Tensor) -> None:
